@@ -1,0 +1,1 @@
+"""Metrics, calibration of the covariance, plots."""

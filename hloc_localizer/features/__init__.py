@@ -1,0 +1,1 @@
+"""Local front ends: extractor and matcher."""

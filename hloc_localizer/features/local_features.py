@@ -1,0 +1,64 @@
+"""Local features of one image, and matches between the features of two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class LocalFeatures:
+    """Keypoints and descriptors of one image, strongest first."""
+
+    keypoints: NDArray[np.float32]
+    """(N, 2) pixels, the centre of the first pixel is (0, 0)."""
+    descriptors: NDArray[Any]
+    """(N, D) of unit length; float32 or float16."""
+    scores: NDArray[np.float32]
+    """(N,) detection score, larger is better."""
+    scales: NDArray[np.float32]
+    """(N,) standard deviation of the keypoint's position in pixels, up to a common factor."""
+    image_size: tuple[int, int]
+    """(width, height) of the image the pixels are of."""
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Matches between two sets of features."""
+
+    indices: NDArray[np.int32]
+    """(M, 2): index into the first set, index into the second; each index at most once."""
+    scores: NDArray[np.float32]
+    """(M,) confidence in [0, 1]."""
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class FrontEnd(Protocol):
+    """An extractor of local features with the matcher that belongs to it."""
+
+    @property
+    def name(self) -> str:
+        """The name in the registry and in the map's manifest, for example ``sift``."""
+        ...
+
+    @property
+    def descriptor_size(self) -> int:
+        """D, the length of a descriptor."""
+        ...
+
+    def extract(self, image: NDArray[np.uint8]) -> LocalFeatures:
+        """Detect and describe; image (H, W) grey or (H, W, 3) RGB."""
+        ...
+
+    def match(self, query: LocalFeatures, references: Sequence[LocalFeatures]) -> list[Matches]:
+        """Match one image against several at once; one :class:`Matches` a reference."""
+        ...

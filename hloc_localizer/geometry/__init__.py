@@ -1,0 +1,1 @@
+"""Transforms, trajectories, cameras, absolute pose, alignment: pure functions on arrays."""

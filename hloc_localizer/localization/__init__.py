@@ -1,0 +1,1 @@
+"""From a map and an image to a pose."""

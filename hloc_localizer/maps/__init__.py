@@ -1,0 +1,1 @@
+"""The map on disk and in memory."""

@@ -1,0 +1,34 @@
+"""How long work tells where it is; the command line, the node and the tests each listen their way."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """A listener of long work."""
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """Begin a stage of so many steps (None: not known); this ends the stage before."""
+        ...
+
+    def advance(self, steps: int = 1) -> None:
+        """Count finished steps of the present stage."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say one line worth a user's attention."""
+        ...
+
+
+class SilentProgress:
+    """A listener that does not listen."""
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """Ignore the stage."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Ignore the steps."""
+
+    def note(self, text: str) -> None:
+        """Ignore the line."""

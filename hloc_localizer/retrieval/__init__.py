@@ -1,0 +1,1 @@
+"""Global descriptors and the index over map images."""

@@ -1,0 +1,54 @@
+"""A frame: one image with its stamp, its camera and what is known of where it was taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.geometry.camera import Camera
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a recording."""
+
+    name: str
+    """Unique within its source and safe as a relative file name: ``camera/1700000000000000000.jpg``."""
+    stamp_ns: int
+    """Capture time in nanoseconds."""
+    image: NDArray[np.uint8]
+    """(H, W) grey or (H, W, 3) RGB."""
+    camera_name: str
+    """Key of its camera in :attr:`Source.cameras`; the camera's tf frame where there is one."""
+    map_from_camera: NDArray[np.float64] | None = None
+    """(4, 4) pose of the optical frame in the map frame, where the recording knows it."""
+    odom_from_camera: NDArray[np.float64] | None = None
+    """(4, 4) pose of the optical frame in the (drifting) odometry frame, where it is known."""
+    depth_m: NDArray[np.float32] | None = None
+    """(H, W) depth along the optical axis in metres, registered to the image; NaN where unknown."""
+
+
+class Source(Protocol):
+    """A recording that can be read from the start, more than once."""
+
+    @property
+    def cameras(self) -> Mapping[str, Camera]:
+        """The cameras by name."""
+        ...
+
+    @property
+    def description(self) -> Mapping[str, str]:
+        """Provenance for the map's manifest: path, topics, frames."""
+        ...
+
+    def __len__(self) -> int:
+        """Return how many images there are (an upper bound where it is not known)."""
+        ...
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames in the order of their stamps."""
+        ...
