@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Function = Callable[[Any, Any, Array], 'tuple[Any, Any]']
 Kind = Literal['none', 'radial', 'brown', 'fisheye', 'fov', 'thin_prism_fisheye']
 
 _COMPLEX_STEP = 1e-30
@@ -27,7 +28,7 @@ class Distortion:
     ``thin_prism_fisheye``.
     """
 
-    function: Callable[[NDArray[Any], NDArray[Any], Array], tuple[NDArray[Any], NDArray[Any]]] | None
+    function: Function | None
     coefficients: Array
 
     @staticmethod
@@ -51,47 +52,106 @@ class Distortion:
         """
         if self.function is None:
             return plane, np.broadcast_to(np.eye(2), (len(plane), 2, 2))
-        x, y = plane[:, 0], plane[:, 1]
-        by_x = self.function(x + 1j * _COMPLEX_STEP, y.astype(complex), self.coefficients)
-        by_y = self.function(x.astype(complex), y + 1j * _COMPLEX_STEP, self.coefficients)
-        jacobian = np.empty((len(plane), 2, 2))
-        for row in range(2):
-            jacobian[:, row, 0] = by_x[row].imag / _COMPLEX_STEP
-            jacobian[:, row, 1] = by_y[row].imag / _COMPLEX_STEP
-        return np.stack([by_x[0].real, by_x[1].real], axis=1), jacobian
+        return _jacobian(self.function, plane, self.coefficients)
 
     def undo(self, distorted: Array) -> Array:
-        """Find the coordinates (N, 2) that distort to these, by Newton's method; NaN where none."""
+        """
+        Find the coordinates (N, 2) that distort to these; NaN where there are none.
+
+        The solution is the one that continues from the image centre: a pixel beyond the fold of a
+        distortion, or of a ray 90 degrees or more off the axis, has none.
+        """
         if self.function is None:
             return distorted
-        plane = self._first_guess(distorted)
-        for _ in range(_UNDO_ITERATIONS):
-            value, jacobian = self.apply_with_jacobian(plane)
-            residual = value - distorted
-            if not np.any(np.abs(residual) > _UNDO_TOLERANCE):
-                break
-            plane = plane - _solve_2x2(jacobian, residual)
-        with np.errstate(invalid='ignore'):
-            failed = np.any(~(np.abs(self.apply(plane) - distorted) < 1e-6), axis=1)
-        plane[failed] = np.nan
-        return plane
+        with np.errstate(all='ignore'):
+            if self.function is _fisheye:
+                return _undo_fisheye(distorted, self.coefficients)
+            if self.function is _fov:
+                return _undo_fov(distorted, self.coefficients)
+            if self.function is _thin_prism_fisheye:
+                angles = _newton(distorted, _thin_prism, self.coefficients)
+                return _plane_of_angles(angles, np.linalg.norm(angles, axis=1))
+            return _newton(distorted, self.function, self.coefficients)
 
-    def _first_guess(self, distorted: Array) -> Array:
-        if self.function not in (_fisheye, _thin_prism_fisheye, _fov):
-            return distorted.copy()
-        # On the image a fisheye's radius is an angle: its tangent is the radius on the plane.
-        radius = np.linalg.norm(distorted, axis=1, keepdims=True)
-        omega = self.coefficients[0] if self.function is _fov else 0.0
-        angle = radius * omega if omega else radius
-        spread = np.tan(np.minimum(angle, 1.5)) / (2.0 * np.tan(omega / 2.0) if omega else 1.0)
-        return np.asarray(distorted * (spread / np.maximum(radius, 1e-12)))
+
+def _jacobian(function: Function, plane: Array, coefficients: Array) -> tuple[Array, Array]:
+    x, y = plane[:, 0], plane[:, 1]
+    by_x = function(x + 1j * _COMPLEX_STEP, y.astype(complex), coefficients)
+    by_y = function(x.astype(complex), y + 1j * _COMPLEX_STEP, coefficients)
+    jacobian = np.empty((len(plane), 2, 2))
+    for row in range(2):
+        jacobian[:, row, 0] = by_x[row].imag / _COMPLEX_STEP
+        jacobian[:, row, 1] = by_y[row].imag / _COMPLEX_STEP
+    return np.stack([by_x[0].real, by_x[1].real], axis=1), jacobian
+
+
+def _newton(distorted: Array, function: Function, coefficients: Array) -> Array:
+    """Solve ``function(plane) = distorted`` (N, 2) from ``plane = distorted``; NaN where it fails."""
+    plane = distorted.copy()
+    for _ in range(_UNDO_ITERATIONS):
+        value, jacobian = _jacobian(function, plane, coefficients)
+        residual = value - distorted
+        if not np.any(np.abs(residual) > _UNDO_TOLERANCE):
+            break
+        plane = plane - _solve_2x2(jacobian, residual)
+    value, jacobian = _jacobian(function, plane, coefficients)
+    solved = np.all(np.abs(value - distorted) < 1e-6, axis=1)
+    # Past the fold the mapping turns the image inside out.
+    plane[~(solved & (np.linalg.det(jacobian) > 0.0))] = np.nan
+    return plane
+
+
+def _undo_fisheye(distorted: Array, coefficients: Array) -> Array:
+    """Solve ``angle + k1 angle^3 + ... = radius`` by Newton's method kept inside a bracket."""
+    radius = np.linalg.norm(distorted, axis=1)
+    odd = np.zeros(2 * len(coefficients) + 2)
+    odd[1::2] = [1.0, *coefficients]
+    polynomial = np.polynomial.Polynomial(odd)
+    derivative = polynomial.deriv()
+    limit = _first_turn(derivative)
+    low, high = np.zeros_like(radius), np.full_like(radius, limit)
+    angle = np.minimum(radius, limit)
+    for _ in range(_UNDO_ITERATIONS):
+        residual = polynomial(angle) - radius
+        if not np.any(np.abs(residual) > _UNDO_TOLERANCE):
+            break
+        low, high = np.where(residual < 0.0, angle, low), np.where(residual > 0.0, angle, high)
+        angle = angle - residual / derivative(angle)
+        angle = np.where((angle > low) & (angle < high), angle, 0.5 * (low + high))
+    angle[~(np.abs(polynomial(angle) - radius) < 1e-6)] = np.nan
+    return _plane_of_angles(distorted * (angle / np.maximum(radius, 1e-12))[:, None], angle)
+
+
+def _first_turn(derivative: np.polynomial.Polynomial) -> float:
+    """Return the angle in (0, pi/2] up to which a polynomial of this derivative grows."""
+    roots = derivative.roots()
+    turns = roots.real[(np.abs(roots.imag) < 1e-9) & (roots.real > 0.0)]
+    return float(min([0.5 * np.pi, *turns]))
+
+
+def _plane_of_angles(angles: Array, angle: Array) -> Array:
+    """Turn angles off the axis along x and y (N, 2), of length ``angle`` (N,), into a plane point."""
+    scale = np.where(angle < 1e-8, 1.0, np.tan(angle) / np.maximum(angle, 1e-12))
+    scale[~(angle < 0.5 * np.pi - 1e-9)] = np.nan
+    return np.asarray(angles * scale[:, None])
+
+
+def _undo_fov(distorted: Array, coefficients: Array) -> Array:
+    omega = coefficients[0]
+    if abs(omega) < 1e-9:
+        return distorted
+    radius = np.linalg.norm(distorted, axis=1)
+    angle = radius * omega
+    scale = np.tan(angle) / (2.0 * np.tan(0.5 * omega) * np.maximum(radius, 1e-12))
+    scale[radius < 1e-12] = omega / (2.0 * np.tan(0.5 * omega))
+    scale[~(np.abs(angle) < 0.5 * np.pi - 1e-9)] = np.nan
+    return np.asarray(distorted * scale[:, None])
 
 
 def _solve_2x2(matrix: Array, vector: Array) -> Array:
     determinant = matrix[:, 0, 0] * matrix[:, 1, 1] - matrix[:, 0, 1] * matrix[:, 1, 0]
-    with np.errstate(divide='ignore', invalid='ignore'):
-        x = (matrix[:, 1, 1] * vector[:, 0] - matrix[:, 0, 1] * vector[:, 1]) / determinant
-        y = (matrix[:, 0, 0] * vector[:, 1] - matrix[:, 1, 0] * vector[:, 0]) / determinant
+    x = (matrix[:, 1, 1] * vector[:, 0] - matrix[:, 0, 1] * vector[:, 1]) / determinant
+    y = (matrix[:, 0, 0] * vector[:, 1] - matrix[:, 1, 0] * vector[:, 0]) / determinant
     return np.stack([x, y], axis=1)
 
 
@@ -127,9 +187,13 @@ def _fisheye(x: Any, y: Any, coefficients: Array) -> tuple[Any, Any]:
 
 
 def _thin_prism_fisheye(x: Any, y: Any, coefficients: Array) -> tuple[Any, Any]:
-    k1, k2, p1, p2, k3, k4, sx1, sy1 = coefficients
     _, ratio = _angle_over_radius(x, y)
-    u, v = x * ratio, y * ratio
+    return _thin_prism(x * ratio, y * ratio, coefficients)
+
+
+def _thin_prism(u: Any, v: Any, coefficients: Array) -> tuple[Any, Any]:
+    """Distort angles off the axis along x and y."""
+    k1, k2, p1, p2, k3, k4, sx1, sy1 = coefficients
     r2 = u * u + v * v
     radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * (k3 + r2 * k4)))
     du = 2.0 * p1 * u * v + p2 * (r2 + 2.0 * u * u) + sx1 * r2

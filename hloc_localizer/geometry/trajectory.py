@@ -35,7 +35,7 @@ class Trajectory:
         """
         after = int(np.searchsorted(self.stamps_ns, stamp_ns))
         if after < len(self) and self.stamps_ns[after] == stamp_ns:
-            return self.poses[after].copy()
+            return np.array(self.poses[after])
         if after in (0, len(self)):
             return None
         begin, end = int(self.stamps_ns[after - 1]), int(self.stamps_ns[after])

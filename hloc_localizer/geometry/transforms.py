@@ -80,13 +80,13 @@ def rotation_from_quaternion(quaternion: ArrayLike) -> Array:
 
     :raises ValueError: for a quaternion of (nearly) zero or not finite length.
     """
-    quaternion = np.asarray(quaternion, np.float64)
-    length = np.linalg.norm(quaternion, axis=-1, keepdims=True)
+    xyzw = np.asarray(quaternion, np.float64)
+    length = np.linalg.norm(xyzw, axis=-1, keepdims=True)
     if not np.all(np.isfinite(length)) or np.any(length < 1e-6):
         raise ValueError('quaternion has no direction')
-    quaternion = quaternion / length
-    vector, scalar = quaternion[..., :3], quaternion[..., 3, None, None]
-    skew = hat(vector)
+    xyzw = xyzw / length
+    scalar = xyzw[..., 3, None, None]
+    skew = hat(xyzw[..., :3])
     return np.asarray(np.eye(3) + 2.0 * scalar * skew + 2.0 * (skew @ skew))
 
 
