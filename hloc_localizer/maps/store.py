@@ -1,0 +1,182 @@
+"""Write a map folder: built beside the target and renamed at the end, so it is whole or absent."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from hloc_localizer.errors import HlocLocalizerError, InputError
+from hloc_localizer.maps.checksums import file_record, relative_files
+from hloc_localizer.maps.container import save_runtime
+from hloc_localizer.maps.manifest import MANIFEST_NAME, Manifest
+from hloc_localizer.maps.runtime import RuntimeMap
+
+RUNTIME_NAME = 'localizer.safetensors'
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def check_output(output: Path, *, overwrite: bool = False) -> None:
+    """
+    Tell early whether a map can be written there.
+
+    :raises InputError: when it exists (remedy: overwrite), is no map, or has no parent folder.
+    """
+    if output.exists() or output.is_symlink():
+        if not overwrite:
+            raise InputError(f'{output}: already exists; choose another output or add --overwrite')
+        if not output.is_dir() or output.is_symlink():
+            raise InputError(f'{output}: exists and is not a map folder; choose another output')
+        if any(output.iterdir()) and not (output / MANIFEST_NAME).is_file():
+            raise InputError(
+                f'{output}: exists and is not a map (no {MANIFEST_NAME}), so it is not '
+                'overwritten; choose another output'
+            )
+    parent = output.absolute().parent
+    if not parent.is_dir():
+        raise InputError(f'{parent}: there is no such folder; create it or choose another output')
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f'{parent}: may not be written to; choose another output')
+
+
+def write_map(
+    output: Path,
+    manifest: Manifest,
+    runtime: RuntimeMap,
+    *,
+    overwrite: bool = False,
+    add_files: Callable[[Path], None] | None = None,
+) -> Manifest:
+    """
+    Write a whole map folder at once.
+
+    :param manifest: its ``files`` are filled in here.
+    :param add_files: called with the staging folder; writes ``sfm/``, ``features.h5`` and others.
+    :returns: the manifest as written, with the files.
+    """
+    with MapWriter(output, overwrite=overwrite) as writer:
+        if add_files is not None:
+            add_files(writer.path)
+        return writer.finish(manifest, runtime)
+
+
+class MapWriter:
+    """
+    A map in the making: use as a context, put files under :attr:`path`, then :meth:`finish`.
+
+    Beside the target ``maps/office`` lies the staging folder ``maps/.office.building`` with
+    ``map/``, which becomes the map, and ``stages/`` for results that a later build may take up.
+    ``map/`` is removed when the context ends without :meth:`finish`; ``stages/`` is kept if it
+    holds something.
+    """
+
+    def __init__(self, output: Path, *, overwrite: bool = False) -> None:
+        check_output(output, overwrite=overwrite)
+        self._output = output.absolute()
+        self._staging = self._output.with_name(f'.{self._output.name}.building')
+        self._lock: IO[bytes] | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder that becomes the map."""
+        return self._staging / 'map'
+
+    @property
+    def stages(self) -> Path:
+        """The folder of results of stages, for a build that takes up where one stopped."""
+        return self._staging / 'stages'
+
+    def __enter__(self) -> MapWriter:
+        try:
+            self.stages.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.path.mkdir()
+        except OSError as error:
+            self._explain(error)
+            raise InputError(f'{self._staging}: cannot be written ({error.strerror})') from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        finished = error is None
+        if finished or not any(self.stages.iterdir()):
+            shutil.rmtree(self._staging, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.close()
+        if isinstance(error, OSError):
+            self._explain(error)
+
+    def finish(self, manifest: Manifest, runtime: RuntimeMap) -> Manifest:
+        """
+        Write the compiled map, hash everything, write the manifest last and put the map in place.
+
+        :returns: the manifest as written, with its files.
+        """
+        save_runtime(self.path / RUNTIME_NAME, runtime)
+        records = {}
+        for name in relative_files(self.path):
+            _sync(self.path / name)
+            records[name] = file_record(self.path / name)
+        manifest = dataclasses.replace(manifest, files=records)
+        with (self.path / MANIFEST_NAME).open('w', encoding='utf-8') as file:
+            file.write(manifest.to_yaml())
+            file.flush()
+            os.fsync(file.fileno())
+        _sync(self.path)
+        self._put_in_place()
+        return manifest
+
+    def _take_lock(self) -> None:
+        lock = (self._staging / 'lock').open('wb')
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise InputError(
+                f'{self._output}: another build is writing this map; wait for it or '
+                'choose another output'
+            ) from error
+        self._lock = lock
+
+    def _put_in_place(self) -> None:
+        replaced = self._staging / 'replaced'
+        shutil.rmtree(replaced, ignore_errors=True)
+        had_one = self._output.exists()
+        if had_one:
+            self._output.rename(replaced)
+        try:
+            self.path.rename(self._output)
+        except OSError:
+            if had_one:
+                replaced.rename(self._output)
+            raise
+        _sync(self._output.parent)
+
+    def _explain(self, error: OSError) -> None:
+        """Raise the line for a full disk, whichever library noticed it."""
+        if error.errno in _DISK_FULL or 'No space left' in str(error):
+            raise HlocLocalizerError(
+                f'{self._output.parent}: no space left on the device for the map; free some space '
+                'or choose another output'
+            ) from error
+
+
+def _sync(path: Path) -> None:
+    """Have the system put a file or a folder's entries on the disk now."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
