@@ -1,0 +1,118 @@
+"""Cameras from ``sensor_msgs/CameraInfo`` messages and from ROS calibration files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hloc_localizer.errors import InputError
+from hloc_localizer.geometry.camera import Camera
+
+_MAX_FILE_BYTES = 1 << 20
+
+
+def camera_from_info(message: Any) -> Camera:
+    """
+    Make a camera of a ``sensor_msgs/CameraInfo`` of ROS 1 or ROS 2 (raw image: K and D).
+
+    A binned or cropped image (``binning_x``, ``roi``) gets the calibration of its own pixels:
+    the message describes the full sensor, see the comments in sensor_msgs/CameraInfo.
+
+    :param message: anything with the fields of the message.
+    :raises InputError: for values that make no camera.
+    """
+    k = message.k if hasattr(message, 'k') else message.K
+    d = message.d if hasattr(message, 'd') else message.D
+    camera = Camera.from_ros(
+        int(message.width), int(message.height), list(k), message.distortion_model, list(d)
+    )
+    return _binned(_cropped(camera, message), message)
+
+
+def _cropped(camera: Camera, message: Any) -> Camera:
+    roi = getattr(message, 'roi', None)
+    if roi is None or not (roi.width or roi.height or roi.x_offset or roi.y_offset):
+        return camera
+    width = int(roi.width) or camera.width - int(roi.x_offset)
+    height = int(roi.height) or camera.height - int(roi.y_offset)
+    fits = roi.x_offset + width <= camera.width and roi.y_offset + height <= camera.height
+    if not fits or width <= 0 or height <= 0:
+        raise InputError(
+            f'camera_info: roi {width}x{height} at ({roi.x_offset}, {roi.y_offset}) is not inside '
+            f'the image of {camera.width}x{camera.height}'
+        )
+    params = list(camera.params)  # from_ros gives fx, fy, cx, cy, ...
+    params[2] -= float(roi.x_offset)
+    params[3] -= float(roi.y_offset)
+    return Camera(camera.model, width, height, tuple(params))
+
+
+def _binned(camera: Camera, message: Any) -> Camera:
+    x = int(getattr(message, 'binning_x', 0)) or 1
+    y = int(getattr(message, 'binning_y', 0)) or 1
+    if (x, y) == (1, 1):
+        return camera
+    return camera.scaled(max(camera.width // x, 1), max(camera.height // y, 1))
+
+
+def camera_from_file(path: Path) -> Camera:
+    """
+    Read a ROS calibration file (camera_calibration_parsers YAML).
+
+    :raises InputError: naming the file and what is wrong in it.
+    """
+    values = _read_yaml(path)
+    try:
+        width, height = int(values['image_width']), int(values['image_height'])
+        k = _matrix(values['camera_matrix'])
+        d = _matrix(values.get('distortion_coefficients', []))
+        model = str(values.get('distortion_model', ''))
+    except KeyError as error:
+        raise InputError(
+            f'{path}: no field {error}; expected a ROS calibration file (image_width, '
+            'image_height, camera_matrix, distortion_model, distortion_coefficients)'
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f'{path}: a field is not a number: {error}') from error
+    try:
+        return Camera.from_ros(width, height, k, model, d)
+    except InputError as error:
+        raise InputError(f'{path}: {error}') from error
+
+
+def require_image_size(camera: Camera, width: int, height: int, what: str) -> None:
+    """
+    Check that images are of the size that their calibration is for.
+
+    :param what: what the images and the calibration are, for the message.
+    :raises InputError: naming both sizes.
+    """
+    if (width, height) != camera.image_size:
+        raise InputError(
+            f'{what}: images are {width}x{height} but the calibration is for '
+            f'{camera.width}x{camera.height}; give the calibration of these images with '
+            '--set source.camera_info_file=FILE'
+        )
+
+
+def _matrix(value: Any) -> list[float]:
+    data = value['data'] if isinstance(value, dict) else value
+    return [float(number) for number in data]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise InputError(f'{path}: too large for a calibration file')
+        text = path.read_text(encoding='utf-8')
+        # OpenCV writes the directive %YAML:1.0, which YAML does not know.
+        values = yaml.safe_load(text.replace('%YAML:1.0', '', 1))
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read: {error.strerror}') from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f'{path}: not a YAML file') from error
+    if not isinstance(values, dict):
+        raise InputError(f'{path}: not a ROS calibration file')
+    return values
