@@ -27,8 +27,6 @@ setup(
     name=PACKAGE,
     version=version(),
     description='Visual localization for robots: maps built from bags, poses from camera images',
-    long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
-    long_description_content_type='text/markdown',
     license='Apache-2.0',
     maintainer='hloc_localizer maintainers',
     maintainer_email='maintainers@users.noreply.b-seed-d8fb18be.example',

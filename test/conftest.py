@@ -1,0 +1,38 @@
+"""Fixtures for every test: where the recordings are, and a ROS of one's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+
+from hloc_localizer.ros import environment
+
+ROOT = Path(__file__).resolve().parent.parent
+
+cv2.setNumThreads(1)  # the suite's processes share few cores
+
+
+@pytest.fixture(scope='session')
+def repository() -> Path:
+    """Return the root of the source tree."""
+    return ROOT
+
+
+@pytest.fixture(scope='session')
+def shared_data() -> Path:
+    """Return the folder with ``data/`` and ``weights/``; skip where it is absent."""
+    folder = (ROOT / os.environ.get('HLOC_LOCALIZER_TEST_DATA', '../shared')).resolve()
+    if not (folder / 'data').is_dir():
+        pytest.skip(f'no recordings at {folder}; set HLOC_LOCALIZER_TEST_DATA')
+    return folder
+
+
+@pytest.fixture
+def ros_environment() -> Iterator[dict[str, str]]:
+    """Yield variables for ROS processes that hear each other and nobody else."""
+    with environment.isolated() as variables:
+        yield variables
