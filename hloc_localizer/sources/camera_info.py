@@ -13,21 +13,26 @@ from hloc_localizer.geometry.camera import Camera
 _MAX_FILE_BYTES = 1 << 20
 
 
-def camera_from_info(message: Any) -> Camera:
+def camera_from_info(message: Any, *, rectified: bool = False) -> Camera:
     """
-    Make a camera of a ``sensor_msgs/CameraInfo`` of ROS 1 or ROS 2 (raw image: K and D).
+    Make a camera of a ``sensor_msgs/CameraInfo`` of ROS 1 or ROS 2.
 
     A binned or cropped image (``binning_x``, ``roi``) gets the calibration of its own pixels:
     the message describes the full sensor, see the comments in sensor_msgs/CameraInfo.
 
     :param message: anything with the fields of the message.
+    :param rectified: the image is rectified: its calibration is P, without distortion, instead of
+        K and D.
     :raises InputError: for values that make no camera.
     """
-    k = message.k if hasattr(message, 'k') else message.K
-    d = message.d if hasattr(message, 'd') else message.D
-    camera = Camera.from_ros(
-        int(message.width), int(message.height), list(k), message.distortion_model, list(d)
-    )
+    width, height = int(message.width), int(message.height)
+    if rectified:
+        p = list(message.p if hasattr(message, 'p') else message.P)
+        camera = Camera.from_ros(width, height, [*p[0:3], *p[4:7], *p[8:11]], '', [])
+    else:
+        k = message.k if hasattr(message, 'k') else message.K
+        d = message.d if hasattr(message, 'd') else message.D
+        camera = Camera.from_ros(width, height, list(k), message.distortion_model, list(d))
     return _binned(_cropped(camera, message), message)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +17,7 @@ class Frame:
     """One image of a recording."""
 
     name: str
-    """Unique within its source and safe as a relative file name: ``camera/1700000000000000000.jpg``."""
+    """Unique within its source, safe as a file name: ``camera/1700000000000000000.jpg``."""
     stamp_ns: int
     """Capture time in nanoseconds."""
     image: NDArray[np.uint8]
@@ -43,6 +43,16 @@ class Source(Protocol):
     @property
     def description(self) -> Mapping[str, str]:
         """Provenance for the map's manifest: path, topics, frames."""
+        ...
+
+    @property
+    def pose_problem(self) -> str:
+        """Why no frame has ``map_from_camera``, with the remedy; empty where poses are known."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the last pass over the frames left out and why, a line each."""
         ...
 
     def __len__(self) -> int:

@@ -1,0 +1,334 @@
+"""Frames of a ROS bag: images with calibration and poses, streamed without a replay."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.errors import InputError
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.sources import bag_poses, messages
+from hloc_localizer.sources.bag_poses import CameraPoses
+from hloc_localizer.sources.bag_reader import COMPRESSED_IMAGE, IMAGE, ODOMETRY, BagReader
+from hloc_localizer.sources.bag_topics import CameraStream, find_cameras
+from hloc_localizer.sources.depth import DepthImages
+from hloc_localizer.sources.frame import Frame
+from hloc_localizer.sources.options import SourceOptions
+from hloc_localizer.sources.tf_tree import TfTree
+from hloc_localizer.sources.tum import read_tum
+
+_REORDERED = 8
+"""Images a camera that are held back, so that those received out of order come in order."""
+
+
+class BagSource:
+    """
+    The images of one or several cameras of a ROS bag.
+
+    Transforms, poses and the first calibration are read when the source is made; images are
+    streamed by every pass over :meth:`frames`.
+    """
+
+    def __init__(self, path: Path, options: SourceOptions) -> None:
+        """
+        Read everything of a bag but its images.
+
+        :raises InputError: naming what is missing or wrong in the bag, and the remedy.
+        """
+        self._path = path
+        self._options = options
+        self._pose_problem = ''
+        self._notes: list[str] = []
+        with BagReader(path) as bag:
+            self._streams = {stream.topic: stream for stream in find_cameras(bag, options)}
+            self._names = _camera_names(list(self._streams.values()))
+            self._depth_topic = _depth_topic(bag, options)
+            self._span = _span(bag, options)
+            tree = bag_poses.read_tf(bag, max_gap_s=options.max_pose_gap_s)
+            self._poses, origin = self._find_poses(bag, tree)
+            self._odometry = self._find_odometry(bag, tree)
+        self._description = MappingProxyType(
+            {
+                'path': str(path),
+                'kind': 'bag',
+                'image_topics': ', '.join(self._streams),
+                'camera_frames': ', '.join(each.frame for each in self._streams.values()),
+                'map_frame': options.map_frame,
+                'poses': origin,
+            }
+        )
+
+    @property
+    def cameras(self) -> Mapping[str, Camera]:
+        """The cameras by the name of their frame (of their topic, where frames are not unique)."""
+        return {self._names[stream.topic]: stream.camera for stream in self._streams.values()}
+
+    @property
+    def description(self) -> Mapping[str, str]:
+        """Path, topics and frames."""
+        return self._description
+
+    @property
+    def pose_problem(self) -> str:
+        """Why no frame has a pose in the map frame; empty where poses are known."""
+        return self._pose_problem
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the last pass left out and why."""
+        return tuple(self._notes)
+
+    def __len__(self) -> int:
+        """Return the number of images in the whole bag."""
+        return sum(stream.count for stream in self._streams.values())
+
+    def frames(self) -> Iterator[Frame]:
+        """
+        Yield the frames in the order of their stamps.
+
+        Images that are damaged or come twice are left out and counted in :attr:`notes`; frames
+        where a pose is missing (a gap in TF) come without it, and are counted too.
+
+        :raises InputError: when the bag breaks off, when the image size changes, and at the end
+            when no image could be read or none of them had a pose though poses are there.
+        """
+        left_out = _LeftOut()
+        seen = posed = 0
+        for stamp_ns, topic, message, depth_m in self._ordered_messages(left_out):
+            stream = self._streams[topic]
+            try:
+                image = stream.decode(message)
+            except InputError as error:
+                if 'calibration' in str(error):
+                    raise
+                left_out.count('damaged images', str(error))
+                continue
+            map_from_camera = self._pose(self._poses, stamp_ns, stream, left_out)
+            seen += 1
+            posed += map_from_camera is not None
+            yield Frame(
+                name=_frame_name(self._names[topic], stamp_ns),
+                stamp_ns=stamp_ns,
+                image=image,
+                camera_name=self._names[topic],
+                map_from_camera=map_from_camera,
+                odom_from_camera=self._pose(self._odometry, stamp_ns, stream, None),
+                depth_m=depth_m,
+            )
+        self._notes = left_out.lines()
+        self._require_frames(seen, posed, left_out)
+
+    def _require_frames(self, seen: int, posed: int, left_out: _LeftOut) -> None:
+        if not seen:
+            reason = left_out.first or 'no image between source.start_s and its end'
+            raise InputError(f'{self._path}: no image could be read: {reason}')
+        if self._poses is not None and not posed:
+            raise InputError(
+                f'{self._path}: none of {seen} images has a pose: {left_out.first}; record the '
+                'transforms with the images, or raise source.max_pose_gap_s'
+            )
+
+    def _ordered_messages(
+        self, left_out: _LeftOut
+    ) -> Iterator[tuple[int, str, Any, NDArray[np.float32] | None]]:
+        depths = DepthImages()
+        with BagReader(self._path) as bag:
+            topics = [*self._streams, *([self._depth_topic] if self._depth_topic else [])]
+            received = bag.messages(topics, *self._span)
+            last: dict[str, int] = {}
+            for stamp_ns, topic, message in _by_stamp(
+                received, _REORDERED * len(self._streams), depths, self._depth_topic
+            ):
+                if stamp_ns <= last.get(topic, -1):
+                    left_out.count(
+                        'images of an earlier or the same stamp',
+                        f"topic '{topic}' steps back to {stamp_ns / 1e9:.3f}",
+                    )
+                    continue
+                last[topic] = stamp_ns
+                yield stamp_ns, topic, message, depths.at(stamp_ns)
+
+    @staticmethod
+    def _pose(
+        poses: CameraPoses | None, stamp_ns: int, stream: CameraStream, left_out: _LeftOut | None
+    ) -> NDArray[np.float64] | None:
+        if poses is None:
+            return None
+        try:
+            return poses.at(stamp_ns, stream.frame)
+        except InputError as error:
+            if left_out is not None:
+                left_out.count('frames without a pose', str(error))
+            return None
+
+    def _find_poses(self, bag: BagReader, tree: TfTree) -> tuple[CameraPoses | None, str]:
+        """Return the poses in the map frame and where they come from."""
+        options = self._options
+        kind = options.poses
+        if kind in ('auto', 'file') and options.poses_file:
+            return self._poses_of_file(tree), f'file {options.poses_file}'
+        if kind in ('auto', 'topic') and options.poses_topic:
+            return self._poses_of_topic(bag, tree), f'topic {options.poses_topic}'
+        if kind in ('file', 'topic'):
+            raise InputError(
+                f'source.poses is {kind}, but no {kind} is given: --set source.poses_{kind}=...'
+            )
+        if kind == 'none':
+            self._pose_problem = 'source.poses is none'
+            return None, 'none'
+        poses = bag_poses.TfPoses(tree, options.map_frame)
+        problem = self._disconnected(tree, options.map_frame)
+        if not problem:
+            return poses, f'tf {options.map_frame}'
+        problem = f'{self._path}: {problem}; or give --set source.poses_file=FILE.tum'
+        if kind == 'tf':
+            raise InputError(problem)
+        self._pose_problem = problem
+        return None, 'none'
+
+    def _disconnected(self, tree: TfTree, reference: str) -> str:
+        """Return why TF does not join a frame with the cameras, empty if it does."""
+        for stream in self._streams.values():
+            if not stream.frame:
+                return (
+                    f"images of '{stream.topic}' have no frame_id; give the camera's TF frame "
+                    'with --set source.camera_frame=FRAME'
+                )
+            try:
+                tree.latest_stamp(reference, stream.frame)
+            except InputError as error:
+                return str(error)
+        return ''
+
+    def _poses_of_file(self, tree: TfTree) -> CameraPoses:
+        path = bag_poses.option_path(self._options.poses_file)
+        child = '' if self._options.poses_child == 'camera' else self._options.base_frame
+        return self._checked(
+            bag_poses.TrajectoryPoses(
+                read_tum(path),
+                child=child,
+                name=str(path),
+                tree=tree,
+                max_gap_s=self._options.max_pose_gap_s,
+            )
+        )
+
+    def _poses_of_topic(self, bag: BagReader, tree: TfTree) -> CameraPoses:
+        options = self._options
+        trajectory, _, child = bag_poses.read_pose_topic(bag, options.poses_topic)
+        if options.poses_child == 'camera':
+            child = ''
+        elif not child:
+            child = options.base_frame
+        return self._checked(
+            bag_poses.TrajectoryPoses(
+                trajectory,
+                child=child,
+                name=f"topic '{options.poses_topic}'",
+                tree=tree,
+                max_gap_s=options.max_pose_gap_s,
+            )
+        )
+
+    def _checked(self, poses: bag_poses.TrajectoryPoses) -> CameraPoses:
+        for stream in self._streams.values():
+            poses.require_mounting(stream.frame)
+        return poses
+
+    def _find_odometry(self, bag: BagReader, tree: TfTree) -> CameraPoses | None:
+        options = self._options
+        if not options.odom_topic and not self._disconnected(tree, options.odom_frame):
+            return bag_poses.TfPoses(tree, options.odom_frame)
+        present = bag.topics_of(ODOMETRY)
+        if not options.odom_topic and len(present) != 1:
+            return None
+        topic = options.odom_topic or present[0].name
+        trajectory, _, child = bag_poses.read_pose_topic(bag, topic)
+        poses = bag_poses.TrajectoryPoses(
+            trajectory,
+            child=child or options.base_frame,
+            name=f"topic '{topic}'",
+            tree=tree,
+            max_gap_s=options.max_pose_gap_s,
+        )
+        if options.odom_topic:
+            return self._checked(poses)
+        try:
+            return self._checked(poses)
+        except InputError:
+            return None  # nobody asked for it: an odometry of a frame that TF does not know
+
+
+class _LeftOut:
+    """Counts what a pass leaves out, with the first reason of each kind."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._reasons: dict[str, str] = {}
+
+    def count(self, kind: str, reason: str) -> None:
+        self._counts[kind] += 1
+        self._reasons.setdefault(kind, reason)
+
+    @property
+    def first(self) -> str:
+        return next(iter(self._reasons.values()), '')
+
+    def lines(self) -> list[str]:
+        return [
+            f'{count} {kind} (first: {self._reasons[kind]})' for kind, count in self._counts.items()
+        ]
+
+
+def _by_stamp(
+    received: Iterator[tuple[str, int, Any]], held: int, depths: DepthImages, depth_topic: str
+) -> Iterator[tuple[int, str, Any]]:
+    """Yield images by stamp: a few are held back, and depth images are put aside meanwhile."""
+    waiting: list[tuple[int, int, str, Any]] = []
+    for number, (topic, received_ns, message) in enumerate(received):
+        # A driver that does not stamp its images leaves zero; the receive time is next best.
+        stamp_ns = messages.stamp_ns(message.header.stamp) or received_ns
+        if topic == depth_topic:
+            depths.put(stamp_ns, message)
+            continue
+        heapq.heappush(waiting, (stamp_ns, number, topic, message))
+        if len(waiting) > held:
+            stamp_ns, _, topic, message = heapq.heappop(waiting)
+            yield stamp_ns, topic, message
+    while waiting:
+        stamp_ns, _, topic, message = heapq.heappop(waiting)
+        yield stamp_ns, topic, message
+
+
+def _camera_names(streams: list[CameraStream]) -> dict[str, str]:
+    frames = Counter(stream.frame for stream in streams)
+    return {
+        stream.topic: stream.frame
+        if stream.frame and frames[stream.frame] == 1
+        else stream.topic.strip('/')
+        for stream in streams
+    }
+
+
+def _frame_name(camera_name: str, stamp_ns: int) -> str:
+    return f'{re.sub(r"[^A-Za-z0-9_-]+", "_", camera_name)}/{stamp_ns}.jpg'
+
+
+def _span(bag: BagReader, options: SourceOptions) -> tuple[int | None, int | None]:
+    start = bag.start_ns + round(options.start_s * 1e9)
+    stop = start + round(options.duration_s * 1e9) if options.duration_s else None
+    return (start if options.start_s else None), stop
+
+
+def _depth_topic(bag: BagReader, options: SourceOptions) -> str:
+    if options.depth_topic:
+        bag_poses.require_topic(bag, options.depth_topic, (IMAGE, COMPRESSED_IMAGE), 'depth_topic')
+    return options.depth_topic

@@ -1,0 +1,182 @@
+"""Which topics of a bag are the camera's: images, their calibration, and what to say if not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hloc_localizer.errors import InputError
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.sources import camera_info, image_codec, messages
+from hloc_localizer.sources.bag_poses import option_path, require_topic
+from hloc_localizer.sources.bag_reader import (
+    CAMERA_INFO,
+    COMPRESSED_IMAGE,
+    IMAGE,
+    BagReader,
+    Topic,
+)
+from hloc_localizer.sources.options import SourceOptions
+
+_TRANSPORTS = ('/compressed', '/compressedDepth', '/theora', '/ffmpeg', '/zstd')
+
+
+@dataclass(frozen=True)
+class CameraStream:
+    """One camera of a bag."""
+
+    topic: str
+    compressed: bool
+    count: int
+    camera: Camera
+    frame: str
+    """TF frame of the optical frame; may be empty."""
+
+    def decode(self, message: Any) -> image_codec.Image:
+        """
+        Decode an image of this camera.
+
+        :raises InputError: when the image is damaged or of another size than the calibration.
+        """
+        image = decode_message(message, self.compressed)
+        height, width = image.shape[:2]
+        camera_info.require_image_size(self.camera, width, height, f"topic '{self.topic}'")
+        return image
+
+
+def decode_message(message: Any, compressed: bool) -> image_codec.Image:
+    """Decode an Image or CompressedImage message: (H, W) grey or (H, W, 3) RGB."""
+    if compressed:
+        return image_codec.decode_compressed(message.data, message.format)
+    return image_codec.decode_image(
+        message.encoding,
+        message.width,
+        message.height,
+        message.step,
+        message.is_bigendian,
+        message.data,
+    )
+
+
+def find_cameras(bag: BagReader, options: SourceOptions) -> list[CameraStream]:
+    """
+    Find the image topics, their calibrations and frames; decode the first image of each.
+
+    :raises InputError: when topics are missing or ambiguous (listing them), without calibration,
+        or when the images cannot be decoded or do not fit their calibration.
+    """
+    topics = _image_topics(bag, options)
+    info_topics = _split(options.camera_info_topic)
+    if info_topics and len(info_topics) != len(topics):
+        raise InputError(
+            f'{len(topics)} image topics but {len(info_topics)} camera_info topics; give one each'
+        )
+    if len(topics) > 1 and (options.camera_info_file or options.camera_frame):
+        raise InputError(
+            'source.camera_info_file and source.camera_frame are for one camera, but '
+            f'{len(topics)} image topics are given'
+        )
+    named = info_topics or [''] * len(topics)
+    return [_camera(bag, topic, info, options) for topic, info in zip(topics, named, strict=True)]
+
+
+def _camera(bag: BagReader, topic: Topic, info_topic: str, options: SourceOptions) -> CameraStream:
+    first = bag.first(topic.name)
+    frame = options.camera_frame or messages.frame_id(first.header.frame_id)
+    if options.camera_info_file:
+        camera = camera_info.camera_from_file(option_path(options.camera_info_file))
+    else:
+        camera = _calibration(bag, topic, info_topic, frame)
+    compressed = topic.type == COMPRESSED_IMAGE
+    stream = CameraStream(topic.name, compressed, topic.count, camera, frame)
+    try:
+        stream.decode(first)
+    except InputError as error:
+        raise InputError(f"{bag.path}: topic '{topic.name}': {error}") from error
+    return stream
+
+
+def _calibration(bag: BagReader, topic: Topic, info_topic: str, frame: str) -> Camera:
+    if info_topic:
+        require_topic(bag, info_topic, (CAMERA_INFO,), 'camera_info_topic')
+    else:
+        info_topic = _info_beside(bag, topic, frame)
+    try:
+        rectified = base_topic(topic.name).rpartition('/')[2].startswith('image_rect')
+        return camera_info.camera_from_info(bag.first(info_topic), rectified=rectified)
+    except InputError as error:
+        raise InputError(
+            f"{bag.path}: topic '{info_topic}': {error}; or give a calibration with "
+            '--set source.camera_info_file=FILE'
+        ) from error
+
+
+def _info_beside(bag: BagReader, topic: Topic, frame: str) -> str:
+    present = [each.name for each in bag.topics_of(CAMERA_INFO)]
+    beside = info_topic_of(topic.name)
+    if beside in present:
+        return beside
+    same_frame = [
+        name for name in present if messages.frame_id(bag.first(name).header.frame_id) == frame
+    ]
+    if frame and len(same_frame) == 1:
+        return same_frame[0]
+    raise InputError(
+        f"{bag.path}: no camera_info for '{topic.name}' (camera_info topics: "
+        f'{", ".join(present) or "none"}); give one with --set source.camera_info_topic=TOPIC or '
+        'a calibration with --set source.camera_info_file=FILE'
+    )
+
+
+def _image_topics(bag: BagReader, options: SourceOptions) -> list[Topic]:
+    kinds = (IMAGE, COMPRESSED_IMAGE)
+    if options.image_topic:
+        names = _split(options.image_topic)
+        return [require_topic(bag, name, kinds, 'image_topic') for name in names]
+    present = bag.topics_of(*kinds)
+    if not present:
+        kept = ', '.join(bag.topics) or 'none'
+        raise InputError(f'{bag.path}: no image topic with messages; topics: {kept}')
+    colour = _without_copies([topic for topic in present if not _is_depth(bag, topic)])
+    infos = {topic.name for topic in bag.topics_of(CAMERA_INFO)}
+    calibrated = [topic for topic in colour if info_topic_of(topic.name) in infos]
+    for candidates in (colour, calibrated):
+        if len(candidates) == 1:
+            return candidates
+    raise InputError(
+        f'{bag.path}: {"several image topics" if colour else "only depth images"}: '
+        f'{", ".join(topic.name for topic in colour or present)}; choose one with '
+        '--set source.image_topic=TOPIC'
+    )
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(',') if name.strip()]
+
+
+def base_topic(name: str) -> str:
+    """Return the topic of an image without the suffix of its transport."""
+    for suffix in _TRANSPORTS:
+        if name.endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def info_topic_of(name: str) -> str:
+    """Return the topic where image_transport puts the calibration of an image topic."""
+    return f'{base_topic(name).rpartition("/")[0]}/camera_info'
+
+
+def _is_depth(bag: BagReader, topic: Topic) -> bool:
+    if 'depth' in topic.name.lower():
+        return True
+    first = bag.first(topic.name)
+    if topic.type == COMPRESSED_IMAGE:
+        return 'compresseddepth' in first.format.lower()
+    return str(first.encoding).upper() == '32FC1'
+
+
+def _without_copies(topics: list[Topic]) -> list[Topic]:
+    """Leave out the compressed copy of a raw topic: it is the same camera with losses."""
+    raw = {topic.name for topic in topics if topic.type == IMAGE}
+    return [each for each in topics if each.name in raw or base_topic(each.name) not in raw]
