@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from hloc_localizer.errors import InputError
-from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.geometry.camera import COLMAP_MODELS, Camera
 
 _MAX_FILE_BYTES = 1 << 20
+
+_ROS_COEFFICIENTS = {
+    # COLMAP model: (distortion model of ROS, number of coefficients)
+    'SIMPLE_PINHOLE': ('plumb_bob', 5),
+    'PINHOLE': ('plumb_bob', 5),
+    'SIMPLE_RADIAL': ('plumb_bob', 5),
+    'RADIAL': ('plumb_bob', 5),
+    'OPENCV': ('plumb_bob', 5),
+    'FULL_OPENCV': ('rational_polynomial', 8),
+    'SIMPLE_FISHEYE': ('equidistant', 4),
+    'FISHEYE': ('equidistant', 4),
+    'SIMPLE_RADIAL_FISHEYE': ('equidistant', 4),
+    'RADIAL_FISHEYE': ('equidistant', 4),
+    'OPENCV_FISHEYE': ('equidistant', 4),
+}
 
 
 def camera_from_info(message: Any, *, rectified: bool = False) -> Camera:
@@ -85,6 +102,36 @@ def camera_from_file(path: Path) -> Camera:
         return Camera.from_ros(width, height, k, model, d)
     except InputError as error:
         raise InputError(f'{path}: {error}') from error
+
+
+@dataclass(frozen=True)
+class RosCalibration:
+    """The calibration fields of a ``sensor_msgs/CameraInfo``."""
+
+    distortion_model: str
+    d: tuple[float, ...]
+    k: tuple[float, ...]
+    p: tuple[float, ...]
+
+
+def ros_calibration(camera: Camera) -> RosCalibration:
+    """
+    Return the fields of a ``sensor_msgs/CameraInfo`` for a camera.
+
+    :raises InputError: when ROS has no distortion model for it.
+    """
+    if camera.model not in _ROS_COEFFICIENTS:
+        raise InputError(f'camera model {camera.model} has no distortion model in ROS')
+    distortion_model, size = _ROS_COEFFICIENTS[camera.model]
+    d = camera.params[COLMAP_MODELS[camera.model][0] + 2 :]
+    k = camera.matrix
+    projection = np.hstack([k, np.zeros((3, 1))])
+    return RosCalibration(
+        distortion_model,
+        (d + (0.0,) * size)[:size],
+        tuple(k.ravel().tolist()),
+        tuple(projection.ravel().tolist()),
+    )
 
 
 def require_image_size(camera: Camera, width: int, height: int, what: str) -> None:
