@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import math
@@ -152,6 +153,10 @@ def _replace_path(options: _OptionsT, path: Sequence[str], value: Any) -> _Optio
 def _converted(leaf: Option, value: Any) -> Any:
     if leaf.type is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if leaf.type is float and isinstance(value, str):
+        # YAML 1.1 takes 1e-3 for a text.
+        with contextlib.suppress(ValueError):
+            return float(value)
     if leaf.type is tuple and isinstance(value, (list, tuple)):
         return tuple(value)
     if leaf.type is str and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -169,7 +174,8 @@ def _check_leaf(leaf: Option) -> None:
         raise InputError(f"option '{leaf.name}': {value!r} is not one of {allowed}")
     if isinstance(value, float) and math.isnan(value):
         raise InputError(f"option '{leaf.name}': not a number")
-    if leaf.minimum is not None and value < leaf.minimum:
+    number: Any = value
+    if leaf.minimum is not None and number < leaf.minimum:
         raise InputError(f"option '{leaf.name}': {value!r} is below {leaf.minimum}")
-    if leaf.maximum is not None and value > leaf.maximum:
+    if leaf.maximum is not None and number > leaf.maximum:
         raise InputError(f"option '{leaf.name}': {value!r} is above {leaf.maximum}")

@@ -1,4 +1,4 @@
-"""Alignment of corresponding points and of trajectories: rigid or with scale, least squares or robust."""
+"""Alignment of points and of trajectories: rigid or with scale, least squares or robust."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REFINE_ITERATIONS = 10
 
 @dataclass(frozen=True)
 class Alignment:
-    """How one set of points lies on another: ``target = scale * rotation @ source + translation``."""
+    """How points lie on others: ``target = scale * rotation @ source + translation``."""
 
     scale: float
     rotation: Array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -71,7 +72,8 @@ class Distortion:
             if self.function is _thin_prism_fisheye:
                 angles = _newton(distorted, _thin_prism, self.coefficients)
                 return _plane_of_angles(angles, np.linalg.norm(angles, axis=1))
-            return _newton(distorted, self.function, self.coefficients)
+            fold = _fold(self.coefficients, self.function)
+            return _newton(distorted, self.function, self.coefficients, fold)
 
 
 def _jacobian(function: Function, plane: Array, coefficients: Array) -> tuple[Array, Array]:
@@ -85,9 +87,12 @@ def _jacobian(function: Function, plane: Array, coefficients: Array) -> tuple[Ar
     return np.stack([by_x[0].real, by_x[1].real], axis=1), jacobian
 
 
-def _newton(distorted: Array, function: Function, coefficients: Array) -> Array:
-    """Solve ``function(plane) = distorted`` (N, 2) from ``plane = distorted``; NaN where it fails."""
-    plane = distorted.copy()
+def _newton(
+    distorted: Array, function: Function, coefficients: Array, fold: float = np.inf
+) -> Array:
+    """Solve ``function(plane) = distorted`` (N, 2) for radii up to the fold; NaN where it fails."""
+    radius = np.linalg.norm(distorted, axis=1, keepdims=True)
+    plane = distorted * np.minimum(1.0, 0.9 * fold / np.maximum(radius, 1e-12))
     for _ in range(_UNDO_ITERATIONS):
         value, jacobian = _jacobian(function, plane, coefficients)
         residual = value - distorted
@@ -97,8 +102,29 @@ def _newton(distorted: Array, function: Function, coefficients: Array) -> Array:
     value, jacobian = _jacobian(function, plane, coefficients)
     solved = np.all(np.abs(value - distorted) < 1e-6, axis=1)
     # Past the fold the mapping turns the image inside out.
-    plane[~(solved & (np.linalg.det(jacobian) > 0.0))] = np.nan
-    return plane
+    upright = (np.linalg.det(jacobian) > 0.0) & (np.trace(jacobian, axis1=1, axis2=2) > 0.0)
+    inside = np.linalg.norm(plane, axis=1) <= fold
+    plane[~(solved & upright & inside)] = np.nan
+    return np.asarray(plane)
+
+
+def _fold(coefficients: Array, function: Function) -> float:
+    """Return the radius where ``radius * scale(radius^2)`` of a radial model first turns back."""
+    numerator = np.polynomial.Polynomial([1.0, *coefficients[:2]])
+    denominator = np.polynomial.Polynomial([1.0])
+    if function is _brown:
+        padded = np.pad(coefficients, (0, 8 - len(coefficients)))
+        numerator = np.polynomial.Polynomial([1.0, padded[0], padded[1], padded[4]])
+        denominator = np.polynomial.Polynomial([1.0, *padded[5:]])
+    square = np.polynomial.Polynomial([0.0, 2.0])
+    growth = (numerator + square * numerator.deriv()) * denominator
+    growth = growth - square * numerator * denominator.deriv()
+    return math.sqrt(min([math.inf, *_positive_roots(growth), *_positive_roots(denominator)]))
+
+
+def _positive_roots(polynomial: np.polynomial.Polynomial) -> list[float]:
+    roots = np.asarray(polynomial.trim().roots(), np.complex128)
+    return [float(root.real) for root in roots if abs(root.imag) < 1e-9 and root.real > 0.0]
 
 
 def _undo_fisheye(distorted: Array, coefficients: Array) -> Array:
@@ -124,15 +150,13 @@ def _undo_fisheye(distorted: Array, coefficients: Array) -> Array:
 
 def _first_turn(derivative: np.polynomial.Polynomial) -> float:
     """Return the angle in (0, pi/2] up to which a polynomial of this derivative grows."""
-    roots = derivative.roots()
-    turns = roots.real[(np.abs(roots.imag) < 1e-9) & (roots.real > 0.0)]
-    return float(min([0.5 * np.pi, *turns]))
+    return min([0.5 * np.pi, *_positive_roots(derivative)])
 
 
 def _plane_of_angles(angles: Array, angle: Array) -> Array:
-    """Turn angles off the axis along x and y (N, 2), of length ``angle`` (N,), into a plane point."""
+    """Turn angles off the axis along x and y (N, 2), of length (N,), into points of the plane."""
     scale = np.where(angle < 1e-8, 1.0, np.tan(angle) / np.maximum(angle, 1e-12))
-    scale[~(angle < 0.5 * np.pi - 1e-9)] = np.nan
+    scale[~(angle < 0.5 * np.pi - 1e-7)] = np.nan
     return np.asarray(angles * scale[:, None])
 
 
@@ -144,7 +168,7 @@ def _undo_fov(distorted: Array, coefficients: Array) -> Array:
     angle = radius * omega
     scale = np.tan(angle) / (2.0 * np.tan(0.5 * omega) * np.maximum(radius, 1e-12))
     scale[radius < 1e-12] = omega / (2.0 * np.tan(0.5 * omega))
-    scale[~(np.abs(angle) < 0.5 * np.pi - 1e-9)] = np.nan
+    scale[~(np.abs(angle) < 0.5 * np.pi - 1e-7)] = np.nan
     return np.asarray(distorted * scale[:, None])
 
 
