@@ -85,9 +85,14 @@ class Manifest:
     files: Mapping[str, FileRecord] = field(default_factory=dict)
     """By path relative to the map, with forward slashes; all files but ``map.yaml`` itself."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``map.yaml`` holds, as plain values."""
+        return _as_plain(self)
+
     def to_yaml(self) -> str:
         """Return the text of ``map.yaml``."""
-        return yaml.dump(_as_plain(self), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+        plain = self.as_dict()
+        return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def read_manifest(map_path: Path) -> Manifest:

@@ -1,0 +1,49 @@
+"""``hloc-localizer build``: a recording becomes a map."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from hloc_localizer.cli.options import add_option_arguments, options_from
+from hloc_localizer.cli.progress import command_progress
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        'build',
+        help='build a map from a bag, a video or a folder of images',
+        description='Build a map from a bag, a video or a folder of images.',
+    )
+    parser.add_argument('source', type=Path, metavar='SOURCE', help='bag, video or folder')
+    parser.add_argument(
+        '-o', '--output', type=Path, required=True, metavar='MAP', help='folder of the new map'
+    )
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace an older map once the new one is whole'
+    )
+    add_option_arguments(parser, 'hloc_localizer.cli.option_trees:BuildCommandOptions')
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build the map and print its summary."""
+    from hloc_localizer.cli.option_trees import BuildCommandOptions
+    from hloc_localizer.maps import check_output
+    from hloc_localizer.sources import open_source
+
+    options = options_from(arguments, BuildCommandOptions())
+    check_output(arguments.output, overwrite=arguments.overwrite)
+    source = open_source(arguments.source, options.source)
+
+    from hloc_localizer.mapping import build_map
+
+    with command_progress() as progress:
+        report = build_map(
+            source, arguments.output, options.build, progress, overwrite=arguments.overwrite
+        )
+    print('\n'.join(report.lines()))
+    print(f'map: {arguments.output}')
+    return 0

@@ -1,0 +1,88 @@
+"""``hloc-localizer evaluate``: localize a recording and compare with reference poses."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from hloc_localizer.cli.options import add_option_arguments, options_from
+from hloc_localizer.cli.output import check_file_output, check_folder_output, write_text
+from hloc_localizer.cli.progress import command_progress
+from hloc_localizer.errors import HlocLocalizerError
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        'evaluate',
+        help='localize a recording and compare with reference poses',
+        description='Localize the images of a recording in a map, each alone, and compare with '
+        'reference poses.',
+    )
+    parser.add_argument('map', type=Path, metavar='MAP', help='folder of the map')
+    parser.add_argument('source', type=Path, metavar='SOURCE', help='bag, video or folder')
+    parser.add_argument(
+        '--ground-truth', type=Path, required=True, metavar='FILE.tum',
+        help='reference poses in the map frame: TUM file (stamps within 1 ms of the images\'), or '
+        'lines "image tx ty tz qx qy qz qw"',
+    )  # fmt: skip
+    parser.add_argument(
+        '--ground-truth-child', choices=('camera', 'base'), default='camera',
+        help="whose poses these are: the camera's optical frame (default), or the robot's base "
+        '(joined with the mounting of the camera in the TF of the recording)',
+    )  # fmt: skip
+    parser.add_argument('--json', type=Path, metavar='FILE.json', help='write the numbers')
+    parser.add_argument(
+        '--report', type=Path, metavar='DIR', help='write a page with numbers and pictures'
+    )
+    add_option_arguments(parser, 'hloc_localizer.cli.option_trees:LocalizeCommandOptions')
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate, print the table; status 1 when nothing could be localized."""
+    from hloc_localizer.cli.option_trees import LocalizeCommandOptions
+    from hloc_localizer.evaluation import References
+    from hloc_localizer.evaluation.report import summary_rows, write_report
+    from hloc_localizer.evaluation.run import evaluate_source
+    from hloc_localizer.localization import Localizer
+    from hloc_localizer.maps import Map
+    from hloc_localizer.sources import open_source
+
+    options = options_from(arguments, LocalizeCommandOptions())
+    check_file_output(arguments.json)
+    check_folder_output(arguments.report)
+    references = References.read(arguments.ground_truth, child=arguments.ground_truth_child)
+    loaded = Map.load(arguments.map)
+    localizer = Localizer(loaded, options.localizer)
+    source = open_source(arguments.source, _source_options(arguments, options.source))
+    with command_progress() as progress:
+        evaluation = evaluate_source(localizer, source, references, loaded.compiled_bytes, progress)
+    summary = evaluation.as_dict()
+    if arguments.json is not None:
+        text = json.dumps(summary, indent=2, allow_nan=False) + '\n'
+        write_text(arguments.json, text)
+    if arguments.report is not None:
+        title = f'{arguments.source.name} in {arguments.map.name}'
+        write_report(evaluation, loaded.runtime, arguments.report, title)
+    rows = summary_rows(summary)
+    width = max(len(name) for name, _ in rows)
+    print('\n'.join(f'{name:<{width}}  {text}' for name, text in rows))
+    if not summary['localized']:
+        reasons = ', '.join(f'{name} {n}' for name, n in summary['refused_by_reason'].items())
+        raise HlocLocalizerError(
+            f'none of {summary["frames"]} images was localized (refused: {reasons})'
+        )
+    return 0
+
+
+def _source_options(arguments: argparse.Namespace, options: Any) -> Any:
+    if arguments.ground_truth_child == 'camera':
+        return dataclasses.replace(options, poses='none')
+    # The source joins poses of the base with the camera's mounting.
+    return dataclasses.replace(
+        options, poses='file', poses_file=str(arguments.ground_truth), poses_child='base'
+    )
