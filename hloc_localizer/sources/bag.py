@@ -154,7 +154,7 @@ class BagSource:
                     )
                     continue
                 last[topic] = stamp_ns
-                yield stamp_ns, topic, message, depths.at(stamp_ns)
+                yield stamp_ns, topic, message, _depth(depths, stamp_ns, left_out)
 
     @staticmethod
     def _pose(
@@ -306,6 +306,14 @@ def _by_stamp(
     while waiting:
         stamp_ns, _, topic, message = heapq.heappop(waiting)
         yield stamp_ns, topic, message
+
+
+def _depth(depths: DepthImages, stamp_ns: int, left_out: _LeftOut) -> NDArray[np.float32] | None:
+    try:
+        return depths.at(stamp_ns)
+    except InputError as error:
+        left_out.count('damaged depth images', str(error))
+        return None
 
 
 def _camera_names(streams: list[CameraStream]) -> dict[str, str]:

@@ -191,6 +191,10 @@ def _storage_files(path: Path) -> list[Path]:
 
 def _paths_of(path: Path) -> list[Path]:
     """Return what the readers open: the path, or its files where a folder has no metadata."""
+    paths = [path]
     if path.is_dir() and not (path / 'metadata.yaml').is_file():
-        return _storage_files(path)
-    return [path]
+        paths = _storage_files(path)
+    for each in paths:
+        if each.is_file() and not each.stat().st_size:
+            raise InputError(f'{each}: the file is empty; record the bag again')
+    return paths
