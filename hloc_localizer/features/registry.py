@@ -1,0 +1,39 @@
+"""Front ends by name: what a map records and a localizer follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hloc_localizer.errors import InputError
+from hloc_localizer.features.local_features import FrontEnd
+from hloc_localizer.features.sift import Sift, SiftOptions
+from hloc_localizer.options import Options
+
+
+def _create_sift(options: Options) -> FrontEnd:
+    assert isinstance(options, SiftOptions)
+    return Sift(options)
+
+
+_FRONT_ENDS: dict[str, tuple[type[Options], Callable[[Any], FrontEnd]]] = {
+    'sift': (SiftOptions, _create_sift),
+}
+
+
+def front_end_names() -> tuple[str, ...]:
+    """Return the names that :func:`create_front_end` knows."""
+    return tuple(_FRONT_ENDS)
+
+
+def create_front_end(name: str, values: Mapping[str, Any] | None = None) -> FrontEnd:
+    """
+    Make a front end.
+
+    :param values: its options as nested or dotted values; those not named keep their defaults.
+    :raises InputError: for an unknown name or option, a wrong value, or missing weights.
+    """
+    if name not in _FRONT_ENDS:
+        raise InputError(f"front end '{name}' is not known; known: {', '.join(_FRONT_ENDS)}")
+    options, create = _FRONT_ENDS[name]
+    return create(options().with_values(values or {}))

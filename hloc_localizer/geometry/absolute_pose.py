@@ -1,0 +1,234 @@
+"""Absolute pose: a camera's pose from 2D-3D matches, robustly, then refined with its covariance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.options import Options, option
+
+Array = NDArray[np.float64]
+
+MIN_MATCHES = 4
+
+
+@dataclass(frozen=True)
+class AbsolutePoseOptions(Options):
+    """How outliers are told from inliers."""
+
+    max_error_px: float = option(
+        8.0, 'Largest reprojection error of an inlier while searching.', minimum=0.5, maximum=100.0
+    )
+    max_iterations: int = option(2000, 'Most hypotheses tried.', minimum=10, maximum=1000000)
+    confidence: float = option(
+        0.9999, 'Probability of having drawn one sample of inliers only.', minimum=0.5, maximum=1.0
+    )
+    seed: int = option(0, 'Seed of the sampling: same input, same pose.', minimum=0)
+
+
+@dataclass(frozen=True)
+class RefinedPose:
+    """A pose at the minimum of its robust reprojection error."""
+
+    map_from_camera: Array
+    """(4, 4)."""
+    covariance: Array
+    """(6, 6) of x y z and rotations about the fixed map axes; metres and radians."""
+    errors_px: Array
+    """(N,) reprojection errors at the pose; infinite behind the camera."""
+    residual_variance: float
+    """Variance of the residuals relative to what their standard deviations promised."""
+
+
+def estimate_absolute_pose(
+    camera: Camera,
+    keypoints: NDArray[Any],
+    points: NDArray[Any],
+    options: AbsolutePoseOptions,
+) -> tuple[Array, NDArray[np.bool_]] | None:
+    """
+    Find a pose that many matches agree with (OpenCV's USAC: P3P, local optimisation, MSAC score).
+
+    Distortion is undone first, so that every camera model is served; the error is measured on a
+    pinhole image of the same focal length.
+
+    :param keypoints: (N, 2) pixels, the surest matches first.
+    :param points: (N, 3) in the map.
+    :returns: ``map_from_camera`` (4, 4) and the inliers (N,), or None.
+    """
+    focal = camera.focal_px
+    plane = camera.normalise(keypoints)
+    usable = np.flatnonzero(np.all(np.isfinite(plane), axis=1))
+    if len(usable) < MIN_MATCHES:
+        return None
+    # Far from the origin the solver loses digits.
+    centre = points[usable].mean(axis=0, dtype=np.float64)
+    try:
+        found, _, rotvec, translation, inliers = cv2.solvePnPRansac(
+            np.ascontiguousarray(points[usable] - centre, np.float64),
+            np.ascontiguousarray(plane[usable] * focal, np.float64),
+            np.diag([focal, focal, 1.0]),
+            np.zeros(4),
+            params=_usac_parameters(options),
+        )
+    except cv2.error:  # a degenerate set of points
+        return None
+    if not found or inliers is None or len(inliers) < MIN_MATCHES:
+        return None
+    camera_from_centred = transforms.transform_from(
+        transforms.rotation_from_rotvec(rotvec.ravel()), translation.ravel()
+    )
+    map_from_camera = transforms.invert(camera_from_centred)
+    map_from_camera[:3, 3] += centre
+    if not np.all(np.isfinite(map_from_camera)):
+        return None
+    mask = np.zeros(len(keypoints), np.bool_)
+    mask[usable[inliers.ravel()]] = True
+    return map_from_camera, mask
+
+
+def _usac_parameters(options: AbsolutePoseOptions) -> Any:
+    parameters = cv2.UsacParams()
+    parameters.threshold = options.max_error_px
+    parameters.confidence = min(options.confidence, 0.999999)
+    parameters.maxIterations = options.max_iterations
+    parameters.randomGeneratorState = options.seed
+    parameters.isParallel = False
+    parameters.sampler = cv2.SAMPLING_UNIFORM
+    parameters.score = cv2.SCORE_METHOD_MSAC
+    parameters.loMethod = cv2.LOCAL_OPTIM_INNER_LO
+    parameters.loIterations = 10
+    parameters.loSampleSize = 20
+    return parameters
+
+
+def reprojection_residuals(
+    camera: Camera, map_from_camera: Array, keypoints: Array, points: Array
+) -> Array:
+    """Return projections minus keypoints (N, 2) in pixels; NaN for points behind the camera."""
+    in_camera = transforms.apply(transforms.invert(map_from_camera), points)
+    return np.asarray(camera.project(in_camera) - keypoints)
+
+
+def reprojection_jacobian(camera: Camera, map_from_camera: Array, points: Array) -> Array:
+    """
+    Differentiate the projections by the pose.
+
+    The pose is disturbed as ``t + dt`` and ``exp(w) R``: translation in the map, rotation about
+    the fixed axes of the map at the camera's centre, which is ROS's order of a covariance.
+
+    :returns: (N, 2, 6).
+    """
+    rotation, centre = map_from_camera[:3, :3], map_from_camera[:3, 3]
+    offsets = points - centre
+    _, by_point = camera.project_with_jacobian(offsets @ rotation)
+    by_offset = by_point @ rotation.T
+    return np.concatenate([-by_offset, by_offset @ transforms.hat(offsets)], axis=2)
+
+
+def refine_absolute_pose(
+    camera: Camera,
+    map_from_camera: Array,
+    keypoints: NDArray[Any],
+    points: NDArray[Any],
+    *,
+    sigma_px: NDArray[Any],
+    iterations: int = 15,
+) -> RefinedPose | None:
+    """
+    Minimise the reprojection error under a Cauchy loss, by iterated Levenberg-Marquardt.
+
+    :param map_from_camera: (4, 4) to start from.
+    :param keypoints: (N, 2) pixels.
+    :param points: (N, 3).
+    :param sigma_px: (N,) standard deviation expected of each residual, in pixels.
+    :returns: the pose with its covariance, scaled by the variance that the residuals show where
+        it is larger than promised; None when the points do not determine a pose.
+    """
+    keypoints = np.asarray(keypoints, np.float64)
+    points = np.asarray(points, np.float64)
+    sigma = np.asarray(sigma_px, np.float64)
+    pose, damping = np.array(map_from_camera, np.float64), 1e-4
+    cost, normal, gradient = _linearise(camera, pose, keypoints, points, sigma)
+    for _ in range(iterations):
+        damped = normal + damping * np.diag(np.diag(normal))
+        try:
+            step = -np.linalg.solve(damped, gradient)
+        except np.linalg.LinAlgError:
+            return None
+        trial = _disturb(pose, step)
+        trial_cost, trial_normal, trial_gradient = _linearise(
+            camera, trial, keypoints, points, sigma
+        )
+        if trial_cost > cost:
+            damping *= 10.0
+            if damping > 1e6:
+                break
+            continue
+        converged = cost - trial_cost < 1e-7 * max(cost, 1e-12)
+        pose, cost, normal, gradient = trial, trial_cost, trial_normal, trial_gradient
+        damping = max(damping * 0.1, 1e-9)
+        if converged:
+            break
+    return _with_covariance(camera, pose, keypoints, points, sigma, normal)
+
+
+def _disturb(pose: Array, step: Array) -> Array:
+    rotation = transforms.rotation_from_rotvec(step[3:]) @ pose[:3, :3]
+    return transforms.transform_from(rotation, pose[:3, 3] + step[:3])
+
+
+def _squared_errors(
+    camera: Camera, pose: Array, keypoints: Array, points: Array, sigma: Array
+) -> tuple[Array, Array]:
+    residuals = reprojection_residuals(camera, pose, keypoints, points)
+    squared = np.sum(residuals**2, axis=1) / sigma**2
+    # A point that slipped behind the camera is as wrong as an outlier can be.
+    return residuals, np.where(np.isfinite(squared), squared, 1e6)
+
+
+_CAUCHY = 2.0**2
+"""Squared scale of the loss, in standard deviations: below it a residual counts in full."""
+
+
+def _linearise(
+    camera: Camera, pose: Array, keypoints: Array, points: Array, sigma: Array
+) -> tuple[float, Array, Array]:
+    """Return the robust cost, the normal matrix (6, 6) and the gradient (6,)."""
+    residuals, squared = _squared_errors(camera, pose, keypoints, points, sigma)
+    jacobian = reprojection_jacobian(camera, pose, points)
+    visible = np.isfinite(residuals).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
+    weights = np.where(visible, 1.0 / (1.0 + squared / _CAUCHY) / sigma**2, 0.0)
+    residuals = np.where(visible[:, None], residuals, 0.0)
+    jacobian = np.where(visible[:, None, None], jacobian, 0.0).reshape(-1, 6)
+    weighted = jacobian * np.repeat(weights, 2)[:, None]
+    cost = float(_CAUCHY * np.log1p(squared / _CAUCHY).sum())
+    return cost, weighted.T @ jacobian, weighted.T @ residuals.ravel()
+
+
+def _with_covariance(
+    camera: Camera, pose: Array, keypoints: Array, points: Array, sigma: Array, normal: Array
+) -> RefinedPose | None:
+    residuals, squared = _squared_errors(camera, pose, keypoints, points, sigma)
+    weights = 1.0 / (1.0 + squared / _CAUCHY)
+    freedom = max(2.0 * float(weights.sum()) - 6.0, 1.0)
+    variance = float((weights * squared).sum()) / freedom
+    try:
+        covariance = np.linalg.inv(normal) * max(variance, 1.0)
+    except np.linalg.LinAlgError:
+        return None
+    if not np.all(np.isfinite(covariance)) or np.any(np.diag(covariance) <= 0.0):
+        return None
+    errors = np.linalg.norm(residuals, axis=1)
+    return RefinedPose(
+        map_from_camera=pose,
+        covariance=0.5 * (covariance + covariance.T),
+        errors_px=np.where(np.isfinite(errors), errors, np.inf),
+        residual_variance=variance,
+    )

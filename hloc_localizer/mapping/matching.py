@@ -1,0 +1,108 @@
+"""Matching pairs of map images and verifying the matches against known poses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.features.local_features import FrontEnd, LocalFeatures, Matches
+from hloc_localizer.geometry import epipolar, transforms
+from hloc_localizer.geometry.camera import Camera
+
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class MapImage:
+    """A map image while the map is built."""
+
+    name: str
+    stamp_ns: int
+    camera: int
+    """Index into the cameras of the map."""
+    map_from_camera: NDArray[np.float64]
+    """(4, 4), the recorded pose."""
+    features: LocalFeatures
+    plane: NDArray[np.float64]
+    """(N, 2) keypoints on the plane z = 1; NaN where the camera model ends."""
+
+
+PairMatches = dict[tuple[int, int], NDArray[np.int32]]
+"""Matched keypoints (M, 2) of pairs of image indices, the smaller index first."""
+
+
+def match_pairs(
+    images: Sequence[MapImage],
+    pairs: Iterable[tuple[int, int]],
+    front_end: FrontEnd,
+    *,
+    threads: int,
+    advance: Callable[[int], None],
+) -> PairMatches:
+    """Match every pair with the front end, one image against several partners at a time."""
+    batches = _batches(pairs)
+
+    def run(batch: tuple[int, list[int]]) -> list[tuple[tuple[int, int], Matches]]:
+        first, others = batch
+        found = front_end.match(
+            images[first].features, [images[other].features for other in others]
+        )
+        advance(len(others))
+        return [((first, other), m) for other, m in zip(others, found, strict=True)]
+
+    with ThreadPoolExecutor(threads) as pool:
+        results = [pair for batch in pool.map(run, batches) for pair in batch]
+    return {pair: matches.indices for pair, matches in results if len(matches)}
+
+
+def _batches(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, list[int]]]:
+    partners: dict[int, list[int]] = {}
+    for first, second in pairs:
+        partners.setdefault(first, []).append(second)
+    return [
+        (first, others[start : start + _BATCH])
+        for first, others in partners.items()
+        for start in range(0, len(others), _BATCH)
+    ]
+
+
+def verify_matches(
+    images: Sequence[MapImage],
+    map_from_camera: Sequence[NDArray[np.float64]],
+    cameras: Sequence[Camera],
+    matches: PairMatches,
+    *,
+    max_error_px: float,
+    min_matches: int = 8,
+) -> PairMatches:
+    """
+    Keep the matches that lie on each other's epipolar lines.
+
+    :param map_from_camera: I poses (4, 4).
+    :param max_error_px: largest symmetric epipolar distance.
+    :param min_matches: a pair with fewer is dropped: chance alone puts some on the lines.
+    """
+    verified = {}
+    for (first, second), indices in matches.items():
+        distances = _match_distances(
+            images[first].plane[indices[:, 0]],
+            images[second].plane[indices[:, 1]],
+            transforms.invert(map_from_camera[second]) @ map_from_camera[first],
+        )
+        focal = min(cameras[images[first].camera].focal_px, cameras[images[second].camera].focal_px)
+        kept = indices[distances * focal <= max_error_px]
+        if len(kept) >= min_matches:
+            verified[first, second] = kept
+    return verified
+
+
+def _match_distances(
+    first: NDArray[np.float64], second: NDArray[np.float64], second_from_first: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    essential = epipolar.essential_matrix(second_from_first)
+    distances = epipolar.match_epipolar_distances(essential, first, second)
+    return np.where(np.isfinite(distances), distances, np.inf)

@@ -1,0 +1,104 @@
+"""The options of building a map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hloc_localizer.features.sift import SiftOptions
+from hloc_localizer.options import Options, option
+from hloc_localizer.retrieval.vlad import VladOptions
+from hloc_localizer.sources.options import SourceOptions
+
+
+@dataclass(frozen=True)
+class FrameSelectionOptions(Options):
+    """Which frames of a recording become map images."""
+
+    min_translation_m: float = option(
+        0.05, 'A frame nearer than this to the last one and ...', minimum=0.0
+    )
+    min_rotation_deg: float = option(
+        3.0, '... turned by less than this from it is left out.', minimum=0.0, maximum=180.0
+    )
+    min_relative_sharpness: float = option(
+        0.25,
+        'A frame less sharp than this share of its neighbours is left out.',
+        minimum=0.0,
+        maximum=1.0,
+    )
+    max_images: int = option(5000, 'Most images in a map.', minimum=3, maximum=100000)
+
+
+@dataclass(frozen=True)
+class PairOptions(Options):
+    """Which pairs of images are matched."""
+
+    covisible: int = option(
+        16, 'Partners of each image by overlap of their views.', minimum=1, maximum=500
+    )
+    retrieved: int = option(
+        4, 'Partners of each image by likeness of their global descriptors.', minimum=0, maximum=500
+    )
+    min_overlap: float = option(
+        0.15, 'Smallest share of the view that overlaps.', minimum=0.0, maximum=1.0
+    )
+    max_angle_deg: float = option(
+        75.0, 'Largest angle between the optical axes.', minimum=5.0, maximum=180.0
+    )
+
+
+@dataclass(frozen=True)
+class ReconstructionOptions(Options):
+    """How matches become points."""
+
+    max_epipolar_error_px: float = option(
+        8.0,
+        'Largest distance of a match from its epipolar line under the recorded poses.',
+        minimum=0.5,
+        maximum=100.0,
+    )
+    refined_epipolar_error_px: float = option(
+        2.5, 'The same under the refined poses.', minimum=0.5, maximum=100.0
+    )
+    max_reprojection_error_px: float = option(
+        3.0, 'Largest error of an observation that stays.', minimum=0.5, maximum=50.0
+    )
+    min_triangulation_angle_deg: float = option(
+        1.5, 'Smallest angle between the rays of a point.', minimum=0.1, maximum=30.0
+    )
+    min_track_length: int = option(3, 'Fewest images that see a point.', minimum=2, maximum=20)
+    prior_position_sigma_m: float = option(
+        0.02, 'Standard deviation of the recorded positions.', minimum=1e-4, maximum=10.0
+    )
+    refine_poses: bool = option(True, 'Refine the recorded poses by bundle adjustment.')
+
+
+@dataclass(frozen=True)
+class CompilationOptions(Options):
+    """What of the reconstruction the localizer's file keeps."""
+
+    max_descriptors_per_point: int = option(
+        4, 'Most distinct descriptors of a point.', minimum=1, maximum=100
+    )
+    min_descriptor_distance: float = option(
+        0.35,
+        'Views whose descriptors are nearer than this share one.',
+        minimum=0.0,
+        maximum=2.0,
+    )
+
+
+@dataclass(frozen=True)
+class BuildOptions(Options):
+    """Everything about building a map."""
+
+    source: SourceOptions = option(SourceOptions, 'The recording.')
+    front_end: str = option('sift', 'Local features and their matcher.')
+    sift: SiftOptions = option(SiftOptions, 'The front end sift.')
+    vlad: VladOptions = option(VladOptions, 'The global descriptor.')
+    frames: FrameSelectionOptions = option(FrameSelectionOptions, 'Frames that become images.')
+    pairs: PairOptions = option(PairOptions, 'Pairs of images that are matched.')
+    reconstruction: ReconstructionOptions = option(ReconstructionOptions, 'Points.')
+    compilation: CompilationOptions = option(CompilationOptions, "The localizer's file.")
+    threads: int = option(0, 'Worker threads; 0: one a core.', minimum=0, maximum=256)
+    overwrite: bool = option(False, 'Replace an existing map.')

@@ -1,0 +1,85 @@
+"""Which pairs of map images to match: by overlap of their views and by likeness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.mapping.options import PairOptions
+
+Pairs = list[tuple[int, int]]
+
+_DEPTHS_M = (1.0, 2.0, 4.0, 8.0, 16.0)
+_GRID = (7, 5)
+
+
+def pairs_from_poses(
+    cameras: Sequence[Camera], map_from_camera: NDArray[np.float64], options: PairOptions
+) -> Pairs:
+    """
+    Pair each image with those whose views overlap its own most.
+
+    The overlap is the share of a grid of pixels, put at several depths since the true one is not
+    known yet, that the other image sees; of both directions the smaller counts.
+
+    :param cameras: I cameras, one an image.
+    :param map_from_camera: (I, 4, 4).
+    """
+    overlap = view_overlap(cameras, map_from_camera)
+    overlap = np.minimum(overlap, overlap.T)
+    axes = map_from_camera[:, :3, 2]
+    overlap[axes @ axes.T < np.cos(np.radians(options.max_angle_deg))] = 0.0
+    overlap[overlap < options.min_overlap] = 0.0
+    return _best_partners(overlap, options.covisible)
+
+
+def pairs_from_retrieval(
+    global_descriptors: NDArray[np.float32],
+    map_from_camera: NDArray[np.float64],
+    options: PairOptions,
+) -> Pairs:
+    """Pair each image with those most like it that do not look another way."""
+    similarity = np.asarray(global_descriptors @ global_descriptors.T, np.float64) + 1.0
+    axes = map_from_camera[:, :3, 2]
+    similarity[axes @ axes.T < np.cos(np.radians(options.max_angle_deg))] = 0.0
+    np.fill_diagonal(similarity, 0.0)
+    return _best_partners(similarity, options.retrieved)
+
+
+def view_overlap(
+    cameras: Sequence[Camera], map_from_camera: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the share (I, I) of each image's view that each other image sees."""
+    camera_from_map = transforms.invert(map_from_camera)
+    overlap = np.zeros((len(cameras), len(cameras)))
+    for index, camera in enumerate(cameras):
+        points = transforms.apply(map_from_camera[index], _view_points(camera))
+        for other, other_camera in enumerate(cameras):
+            if other == index or map_from_camera[index, :3, 2] @ map_from_camera[other, :3, 2] < 0:
+                continue
+            in_other = transforms.apply(camera_from_map[other], points)
+            overlap[index, other] = other_camera.contains(other_camera.project(in_other)).mean()
+    return overlap
+
+
+def _view_points(camera: Camera) -> NDArray[np.float64]:
+    columns = np.linspace(0.05, 0.95, _GRID[0]) * camera.width
+    rows = np.linspace(0.05, 0.95, _GRID[1]) * camera.height
+    pixels = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+    plane = camera.normalise(pixels)
+    plane = plane[np.isfinite(plane).all(axis=1)]
+    rays = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
+    return np.concatenate([rays * depth for depth in _DEPTHS_M])
+
+
+def _best_partners(weights: NDArray[np.float64], count: int) -> Pairs:
+    pairs = set()
+    for index, row in enumerate(weights):
+        for other in np.argsort(-row, kind='stable')[:count]:
+            if row[other] > 0.0:
+                pairs.add((min(index, int(other)), max(index, int(other))))
+    return sorted(pairs)
