@@ -179,6 +179,8 @@ def _split_depth(name: str) -> tuple[str, bool]:
 
 def _bytes(data: Any) -> NDArray[np.uint8]:
     try:
+        if isinstance(data, np.ndarray):
+            data = np.ascontiguousarray(data)
         return np.frombuffer(data, np.uint8)
     except (TypeError, ValueError, BufferError) as error:
         raise InputError('image: the data is empty or not bytes') from error
