@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from hloc_localizer import __version__
 from hloc_localizer.errors import HlocLocalizerError
 
-_COMMANDS = ('build', 'localize', 'evaluate', 'info', 'verify', 'export')
+_COMMANDS = ('build', 'localize', 'evaluate', 'info', 'verify', 'export', 'weights')
 """Modules of this package with ``add_parser(subparsers)``; cheap to import, see below."""
 
 _INTERRUPTED = 130
@@ -28,12 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: the arguments without the program's name; None takes the process's.
     :returns: 0 done; 1 the work failed; 2 bad input or usage; 130 interrupted.
     """
-    arguments = _parser().parse_args(argv)
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.WARNING,
-        format='%(levelname)s %(name)s: %(message)s',
-    )
+    verbose = False
     try:
+        arguments = _parser().parse_args(argv)
+        verbose = arguments.verbose
+        _set_up_logging(verbose)
         status: int = arguments.run(arguments)
         sys.stdout.flush()
         return status
@@ -42,10 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAILED
     except (HlocLocalizerError, OSError, MemoryError, KeyboardInterrupt) as error:
-        if arguments.verbose:
+        if verbose:
             traceback.print_exc()
         print(f'hloc-localizer: {_line(error)}', file=sys.stderr)
         return _status(error)
+
+
+def _set_up_logging(verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format='%(levelname)s %(name)s: %(message)s',
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +25,24 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--overwrite', action='store_true', help='replace an older map once the new one is whole'
     )
-    add_option_arguments(parser, 'hloc_localizer.cli.option_trees:BuildCommandOptions')
+    add_option_arguments(parser, 'hloc_localizer.mapping.options:BuildOptions')
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Build the map and print its summary."""
-    from hloc_localizer.cli.option_trees import BuildCommandOptions
+    from hloc_localizer.mapping import build_map
+    from hloc_localizer.mapping.options import BuildOptions
     from hloc_localizer.maps import check_output
     from hloc_localizer.sources import open_source
 
-    options = options_from(arguments, BuildCommandOptions())
-    check_output(arguments.output, overwrite=arguments.overwrite)
+    options = options_from(arguments, BuildOptions())
+    if arguments.overwrite:
+        options = dataclasses.replace(options, overwrite=True)
+    check_output(arguments.output, overwrite=options.overwrite)
     source = open_source(arguments.source, options.source)
-
-    from hloc_localizer.mapping import build_map
-
     with command_progress() as progress:
-        report = build_map(
-            source, arguments.output, options.build, progress, overwrite=arguments.overwrite
-        )
+        report = build_map(source, arguments.output, options, progress)
     print('\n'.join(report.lines()))
     print(f'map: {arguments.output}')
     return 0

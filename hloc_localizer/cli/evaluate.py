@@ -38,13 +38,13 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--report', type=Path, metavar='DIR', help='write a page with numbers and pictures'
     )
-    add_option_arguments(parser, 'hloc_localizer.cli.option_trees:LocalizeCommandOptions')
+    add_option_arguments(parser, 'hloc_localizer.cli.localize_options:LocalizeCommandOptions')
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, print the table; status 1 when nothing could be localized."""
-    from hloc_localizer.cli.option_trees import LocalizeCommandOptions
+    from hloc_localizer.cli.localize_options import LocalizeCommandOptions
     from hloc_localizer.evaluation import References
     from hloc_localizer.evaluation.report import summary_rows, write_report
     from hloc_localizer.evaluation.run import evaluate_source

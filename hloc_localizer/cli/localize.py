@@ -36,13 +36,13 @@ def add_parser(subparsers: Any) -> None:
         '--json', type=Path, metavar='FILE.jsonl',
         help='one JSON object a frame: status, reason, pose, covariance, inliers, stage times',
     )  # fmt: skip
-    add_option_arguments(parser, 'hloc_localizer.cli.option_trees:LocalizeCommandOptions')
+    add_option_arguments(parser, 'hloc_localizer.cli.localize_options:LocalizeCommandOptions')
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Localize all frames; status 1 when none could be localized."""
-    from hloc_localizer.cli.option_trees import LocalizeCommandOptions
+    from hloc_localizer.cli.localize_options import LocalizeCommandOptions
     from hloc_localizer.evaluation.run import localize_frames
     from hloc_localizer.localization import Localizer
     from hloc_localizer.maps import Map

@@ -49,6 +49,8 @@ def localize_frames(
             localization = localizer.localize(frame.image, cameras[frame.camera_name])
             yield LocalizedFrame(frame, localization, (time.perf_counter() - begin) * 1e3)
         progress.advance()
+    for note in source.notes:
+        progress.note(note)
 
 
 def evaluate_source(

@@ -1,21 +1,12 @@
-"""The option trees of the commands, as ``--set`` and ``--config`` see them."""
+"""The options of ``localize`` and ``evaluate``, as ``--set`` and ``--config`` see them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from hloc_localizer.localization.options import LocalizerOptions
-from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.options import Options, option
 from hloc_localizer.sources.options import SourceOptions
-
-
-@dataclass(frozen=True)
-class BuildCommandOptions(Options):
-    """Options of ``build``."""
-
-    source: SourceOptions = option(SourceOptions, 'How the recording is read.')
-    build: BuildOptions = option(BuildOptions, 'How the map is built.')
 
 
 @dataclass(frozen=True)
