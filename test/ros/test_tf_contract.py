@@ -95,7 +95,7 @@ def _until(condition: Callable[[], Any], timeout_s: float = 10.0) -> bool:
 
 def test_the_real_tf_is_preferred() -> None:
     expected = 'tf2_ros' if _installed('tf2_ros') else STAND_IN
-    assert chosen.IMPLEMENTATION == expected
+    assert expected == chosen.IMPLEMENTATION
 
 
 def test_interpolates_between_two_stamps(tf: Any) -> None:
