@@ -18,6 +18,7 @@ from std_msgs.msg import Header
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry import transforms
+from hloc_localizer.sources.messages import matrix_of_pose, matrix_of_transform
 
 Array = NDArray[np.float64]
 
@@ -56,8 +57,10 @@ def pose_from_message(pose: Any) -> Array:
 
     :raises InputError: when it is not finite or its quaternion has no direction.
     """
-    position, orientation = pose.position, pose.orientation
-    return _transform(position, orientation, 'pose')
+    try:
+        return matrix_of_pose(pose)
+    except ValueError as error:
+        raise InputError(f'pose: {error}') from error
 
 
 def transform_message(
@@ -79,7 +82,10 @@ def transform_from_message(transform: Any) -> Array:
 
     :raises InputError: when it is not finite or its quaternion has no direction.
     """
-    return _transform(transform.translation, transform.rotation, 'transform')
+    try:
+        return matrix_of_transform(transform)
+    except ValueError as error:
+        raise InputError(f'transform: {error}') from error
 
 
 def pose_stamped(frame_id: str, stamp_ns: int, pose: Array) -> PoseStamped:
@@ -100,14 +106,3 @@ def pose_with_covariance_stamped(
     message.pose.pose = pose_message(pose)
     message.pose.covariance = [float(value) for value in np.asarray(covariance).reshape(36)]
     return message
-
-
-def _transform(translation: Any, rotation: Any, thing: str) -> Array:
-    values = np.array([translation.x, translation.y, translation.z], np.float64)
-    quaternion = np.array([rotation.x, rotation.y, rotation.z, rotation.w], np.float64)
-    if not np.all(np.isfinite(values)):
-        raise InputError(f'{thing}: the translation {values.tolist()} is not finite')
-    try:
-        return transforms.transform_from(transforms.rotation_from_quaternion(quaternion), values)
-    except ValueError as error:
-        raise InputError(f'{thing}: the {error}: {quaternion.tolist()}') from error

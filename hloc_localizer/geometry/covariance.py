@@ -1,0 +1,34 @@
+"""Covariances of poses: moved from one frame of a rigid body to another."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hloc_localizer.geometry import transforms
+
+Array = NDArray[np.float64]
+
+
+def moved_along_body(
+    covariance: ArrayLike, map_from_old: ArrayLike, map_from_new: ArrayLike
+) -> Array:
+    """
+    Move the covariance of a body's pose from one of its frames to another one.
+
+    Both frames are rigidly tied. With the error of a pose written as ``p + dp`` and
+    ``exp(dr) R`` (``dr`` about the fixed axes of the map, the convention of ROS), the new origin
+    moves by ``dp + dr x lever``, where the lever reaches from the old origin to the new one: the
+    adjoint in map axes is ``[[I, -hat(lever)], [0, I]]`` (Barfoot, State Estimation for Robotics,
+    eq. 7.45, for axes that stay parallel).
+
+    :param covariance: (6, 6) of x y z (metres) and rotations about the fixed map axes (radians).
+    :param map_from_old: (4, 4) pose that the covariance belongs to.
+    :param map_from_new: (4, 4) pose that it is wanted for.
+    :returns: (6, 6), symmetric.
+    """
+    old, new = np.asarray(map_from_old, np.float64), np.asarray(map_from_new, np.float64)
+    adjoint = np.eye(6)
+    adjoint[:3, 3:] = -transforms.hat(new[:3, 3] - old[:3, 3])
+    moved = adjoint @ np.asarray(covariance, np.float64) @ adjoint.T
+    return np.asarray(0.5 * (moved + moved.T))

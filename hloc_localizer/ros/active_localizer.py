@@ -1,0 +1,217 @@
+"""What runs while the localizer node is active: from received images to published results."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from geometry_msgs.msg import TransformStamped
+from rclpy.node import Node
+
+from hloc_localizer.errors import InputError
+from hloc_localizer.ros import messages
+from hloc_localizer.ros.diagnostics import Diagnostics, frame_status
+from hloc_localizer.ros.frame_processor import INTERNAL_ERROR, FrameProcessor, FrameResult
+from hloc_localizer.ros.initial_pose import InitialPose
+from hloc_localizer.ros.latest_frame import LatestFrame
+from hloc_localizer.ros.map_to_odom import MapToOdom
+from hloc_localizer.ros.options import LocalizerNodeOptions
+from hloc_localizer.ros.publishers import LocalizerPublishers
+from hloc_localizer.ros.transform_lookup import TransformTree
+
+_JUMP_BACK_NS = 1_000_000_000
+"""Image stamps that go back further than this mean that a recording began anew."""
+
+_CLOCK_DIFFERENCE_S = 5.0
+_LOG_PERIOD_S = 5.0
+
+
+@dataclass(frozen=True)
+class ReceivedImage:
+    """An image message and when it came."""
+
+    message: Any
+    """``sensor_msgs/Image`` or ``CompressedImage``."""
+    received: float
+    """Seconds of the steady clock."""
+
+
+class ActiveLocalizer:
+    """
+    Localizes the newest image in a thread of its own and publishes what came of it.
+
+    The executor's thread only calls :meth:`receive`, which never waits.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: Node,
+        options: LocalizerNodeOptions,
+        map_frame: str,
+        processor: FrameProcessor,
+        transforms: TransformTree,
+        publishers: LocalizerPublishers,
+        diagnostics: Diagnostics,
+        initial_pose: InitialPose,
+        map_to_odom: MapToOdom,
+        send_transform: Callable[[TransformStamped], None],
+    ) -> None:
+        """Tie the parts together and start the thread."""
+        self._node = node
+        self._options = options
+        self._map_frame = map_frame
+        self._processor = processor
+        self._transforms = transforms
+        self._publishers = publishers
+        self._diagnostics = diagnostics
+        self._initial_pose = initial_pose
+        self._map_to_odom = map_to_odom
+        self._send_transform = send_transform
+        self._queue: LatestFrame[ReceivedImage] = LatestFrame()
+        self._waiting: list[tuple[float, Future[FrameResult]]] = []
+        self._waiting_lock = threading.Lock()
+        self._last_stamp_ns: int | None = None
+        self._jumped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name='localization', daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """How many images a newer one replaced before their turn."""
+        return self._queue.dropped
+
+    def receive(self, message: Any) -> None:
+        """Take an image message; it waits until the one before is done, or a newer one comes."""
+        self._diagnostics.image_received()
+        self._queue.put(ReceivedImage(message, time.monotonic()))
+
+    def next_result(self) -> Future[FrameResult]:
+        """Return the result of the first image that is received from now on."""
+        future: Future[FrameResult] = Future()
+        with self._waiting_lock:
+            self._waiting.append((time.monotonic(), future))
+        return future
+
+    def time_jumped_back(self) -> None:
+        """Forget what was learned of a time that is yet to come."""
+        self._node.get_logger().warning('time jumped back: transforms and map -> odom start anew')
+        self._transforms.clear()
+        self._map_to_odom.reset()
+        self._initial_pose.clear()
+        self._queue.clear()
+        self._jumped.set()
+
+    def close(self) -> None:
+        """Finish the image in work and stop."""
+        self._queue.close()
+        self._thread.join()
+        with self._waiting_lock:
+            for _, future in self._waiting:
+                future.cancel()
+            self._waiting.clear()
+
+    def _run(self) -> None:
+        while not self._queue.closed:
+            item = self._queue.get()
+            if item is None:
+                continue
+            try:
+                self._localize(item)
+            except Exception as error:
+                if self._queue.closed or not self._node.context.ok():
+                    return  # shut down while publishing
+                self._report_bug(item, error)
+
+    def _localize(self, item: ReceivedImage) -> None:
+        self._notice_jump(messages.stamp_to_ns(item.message.header.stamp))
+        result = self._processor.process(item.message, self._initial_pose.map_from_base())
+        self._publishers.publish_pose(result)
+        latency_ms = (time.monotonic() - item.received) * 1e3
+        if result.localized:
+            self._initial_pose.clear()
+            self._publish_transform(result)
+        self._finish(item, result, latency_ms)
+        self._publishers.publish_on_demand(result)
+
+    def _finish(self, item: ReceivedImage, result: FrameResult, latency_ms: float) -> None:
+        self._diagnostics.frame_done(result, latency_ms)
+        self._publishers.publish_status(frame_status(self._node.get_name(), result, latency_ms))
+        self._answer(item, result)
+        if not result.localized:
+            self._node.get_logger().warning(
+                f'image refused: {result.detail}', throttle_duration_sec=_LOG_PERIOD_S
+            )
+
+    def _notice_jump(self, stamp_ns: int) -> None:
+        if self._jumped.is_set():
+            self._jumped.clear()
+            self._publishers.forget_path()
+        elif self._last_stamp_ns is not None and stamp_ns < self._last_stamp_ns - _JUMP_BACK_NS:
+            self.time_jumped_back()
+        self._last_stamp_ns = stamp_ns
+        behind_s = (self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9
+        differs = abs(behind_s) > _CLOCK_DIFFERENCE_S
+        self._diagnostics.problem(
+            'clock',
+            f"image stamps are {behind_s:.1f} s behind the node's clock: set use_sim_time when a "
+            'bag is played, else synchronise the clocks'
+            if differs
+            else '',
+        )
+
+    def _publish_transform(self, result: FrameResult) -> None:
+        assert result.map_from_base is not None
+        if self._options.tf_mode == 'map_to_base':
+            self._send_transform(
+                messages.transform_message(
+                    self._map_frame,
+                    self._options.base_frame,
+                    result.stamp_ns,
+                    result.map_from_base,
+                )
+            )
+        elif self._options.tf_mode == 'map_to_odom':
+            self._update_map_to_odom(result)
+
+    def _update_map_to_odom(self, result: FrameResult) -> None:
+        assert result.map_from_base is not None
+        problem = ''
+        try:
+            odom_from_base = self._transforms.lookup(
+                self._options.odom_frame,
+                self._options.base_frame,
+                result.stamp_ns,
+                self._options.tf_timeout_s,
+            )
+            self._map_to_odom.update(result.map_from_base, odom_from_base)
+        except InputError as error:
+            problem = (
+                f'{self._map_frame} -> {self._options.odom_frame} is not updated: {error}; publish '
+                'odometry on TF or set tf_mode to map_to_base or none'
+            )
+            self._node.get_logger().warning(problem, throttle_duration_sec=_LOG_PERIOD_S)
+        self._diagnostics.problem('tf', problem)
+
+    def _answer(self, item: ReceivedImage, result: FrameResult) -> None:
+        with self._waiting_lock:
+            due = [future for asked, future in self._waiting if asked <= item.received]
+            self._waiting = [entry for entry in self._waiting if entry[0] > item.received]
+        for future in due:
+            if future.set_running_or_notify_cancel():
+                future.set_result(result)
+
+    def _report_bug(self, item: ReceivedImage, error: Exception) -> None:
+        """Survive an error that should not exist, and leave what is needed to find it."""
+        self._node.get_logger().error(''.join(traceback.format_exception(error)))
+        result = FrameResult(
+            messages.stamp_to_ns(item.message.header.stamp),
+            reason=INTERNAL_ERROR,
+            detail=f'{INTERNAL_ERROR}: {type(error).__name__}: {error}',
+        )
+        self._finish(item, result, (time.monotonic() - item.received) * 1e3)

@@ -1,0 +1,192 @@
+"""What the localizer node knows of its own health, as the messages of ``/diagnostics``."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from hloc_localizer.ros import messages
+from hloc_localizer.ros.frame_processor import FrameResult
+
+_WINDOW = 100
+"""Frames that rates and medians are taken over."""
+
+
+def status_message(
+    name: str, level: bytes, message: str, values: Mapping[str, object], hardware_id: str = ''
+) -> DiagnosticStatus:
+    """Return a DiagnosticStatus; numbers are written with three decimals."""
+    pairs = [KeyValue(key=key, value=_text(value)) for key, value in values.items()]
+    return DiagnosticStatus(
+        name=name, level=level, message=message, hardware_id=hardware_id, values=pairs
+    )
+
+
+def frame_status(name: str, result: FrameResult, latency_ms: float) -> DiagnosticStatus:
+    """
+    Return the content of ``~/status`` for one image.
+
+    :param latency_ms: from the reception of the image to the publication of its result.
+    """
+    localization = result.localization
+    values: dict[str, object] = {
+        'stamp': f'{result.stamp_ns // 10**9}.{result.stamp_ns % 10**9:09d}',
+        'status': 'localized' if result.localized else 'refused',
+        'reason': result.reason or 'none',
+        'detail': result.detail,
+        'inliers': result.inliers,
+        'matches': 0 if localization is None else localization.matches,
+        'candidates': '' if localization is None else ' '.join(localization.candidates),
+        'latency_ms': latency_ms,
+    }
+    values.update({f'stage_ms.{stage}': ms for stage, ms in result.stage_ms.items()})
+    level = DiagnosticStatus.OK if result.localized else DiagnosticStatus.WARN
+    return status_message(name, level, result.reason or 'localized', values)
+
+
+class Diagnostics:
+    """Count what happens to the images and say it once a second; safe from several threads."""
+
+    def __init__(
+        self, *, name: str, stale_after_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """
+        Start counting.
+
+        :param name: node name, the first part of every status.
+        :param stale_after_s: silence longer than this is reported as a camera that stopped.
+        :param clock: seconds that never jump.
+        """
+        self._name = name
+        self._stale_after_s = stale_after_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._begin = clock()
+        self._received = 0
+        self._received_at: deque[float] = deque(maxlen=_WINDOW)
+        self._localized = 0
+        self._reasons: Counter[str] = Counter()
+        self._latencies: deque[float] = deque(maxlen=_WINDOW)
+        self._stages: deque[Mapping[str, float]] = deque(maxlen=_WINDOW)
+        self._last: FrameResult | None = None
+        self._last_refusal = ''
+        self._localized_at: float | None = None
+        self._problems: dict[str, str] = {}
+
+    def image_received(self) -> None:
+        """Count an image that arrived."""
+        with self._lock:
+            self._received += 1
+            self._received_at.append(self._clock())
+
+    def frame_done(self, result: FrameResult, latency_ms: float) -> None:
+        """Count an image that was answered."""
+        with self._lock:
+            self._last = result
+            self._latencies.append(latency_ms)
+            if result.stage_ms:
+                self._stages.append(result.stage_ms)
+            if result.localized:
+                self._localized += 1
+                self._localized_at = self._clock()
+            else:
+                self._reasons[result.reason] += 1
+                self._last_refusal = result.detail
+
+    def problem(self, topic: str, text: str) -> None:
+        """Set what is wrong with ``tf``, ``camera_info`` or ``clock``; empty: all is well again."""
+        with self._lock:
+            self._problems[topic] = text
+
+    def array(
+        self, *, stamp_ns: int, image_topic: str, dropped: int, facts: Mapping[str, object]
+    ) -> DiagnosticArray:
+        """
+        Return the present state.
+
+        :param stamp_ns: the node's time.
+        :param dropped: images that a newer one replaced before their turn.
+        :param facts: values that describe the map.
+        """
+        with self._lock:
+            statuses = [
+                self._images(image_topic, dropped),
+                self._localization(),
+                self._inputs(),
+                status_message(f'{self._name}: map', DiagnosticStatus.OK, 'loaded', facts),
+            ]
+        return DiagnosticArray(header=messages.header('', stamp_ns), status=statuses)
+
+    def _images(self, topic: str, dropped: int) -> DiagnosticStatus:
+        now = self._clock()
+        age_s = now - (self._received_at[-1] if self._received_at else self._begin)
+        values: dict[str, object] = {
+            'topic': topic,
+            'rate_hz': _rate(self._received_at, now),
+            'age_s': age_s,
+            'received': self._received,
+            'dropped': dropped,
+        }
+        level, message = DiagnosticStatus.OK, 'images arrive'
+        if age_s > self._stale_after_s:
+            level = DiagnosticStatus.ERROR
+            message = (
+                f'no image for {age_s:.1f} s on {topic}' if self._received
+                else f'no image yet on {topic}: is the camera on, the topic remapped, '
+                'image_transport right?'
+            )  # fmt: skip
+        return status_message(f'{self._name}: images', level, message, values)
+
+    def _localization(self) -> DiagnosticStatus:
+        answered = self._localized + sum(self._reasons.values())
+        values: dict[str, object] = {
+            'answered': answered,
+            'localized': self._localized,
+            'refused': answered - self._localized,
+        }
+        values.update({f'refused.{reason}': n for reason, n in self._reasons.items()})
+        if self._localized_at is not None:
+            values['age_of_fix_s'] = self._clock() - self._localized_at
+        if self._latencies:
+            values['latency_ms.median'] = statistics.median(self._latencies)
+            values['latency_ms.max'] = max(self._latencies)
+        values.update(_median_stages(self._stages))
+        values['last_refusal'] = self._last_refusal
+        if self._last is None:
+            return status_message(
+                f'{self._name}: localization', DiagnosticStatus.STALE, 'no image answered', values
+            )
+        values['inliers'] = self._last.inliers
+        level = DiagnosticStatus.OK if self._last.localized else DiagnosticStatus.WARN
+        message = 'localized' if self._last.localized else f'refused: {self._last.detail}'
+        return status_message(f'{self._name}: localization', level, message, values)
+
+    def _inputs(self) -> DiagnosticStatus:
+        wrong = {topic: text for topic, text in self._problems.items() if text}
+        level = DiagnosticStatus.ERROR if wrong else DiagnosticStatus.OK
+        message = '; '.join(wrong.values()) or 'transforms, camera_info and clock are well'
+        return status_message(f'{self._name}: inputs', level, message, wrong)
+
+
+def _rate(times: deque[float], now: float) -> float:
+    """Return the mean rate over the window, falling while nothing arrives."""
+    if len(times) < 2:
+        return 0.0
+    return (len(times) - 1) / max(now - times[0], 1e-9)
+
+
+def _median_stages(stages: Iterable[Mapping[str, float]]) -> dict[str, object]:
+    by_name: dict[str, list[float]] = {}
+    for frame in stages:
+        for stage, ms in frame.items():
+            by_name.setdefault(stage, []).append(ms)
+    return {f'stage_ms.{stage}': statistics.median(ms) for stage, ms in by_name.items()}
+
+
+def _text(value: object) -> str:
+    return f'{value:.3f}' if isinstance(value, float) else str(value)

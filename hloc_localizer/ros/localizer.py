@@ -1,0 +1,329 @@
+"""The localizer node: images in, poses and transforms out."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import (
+    Clock,
+    ClockType,  # type: ignore[attr-defined]
+    JumpThreshold,
+)
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_srvs.srv import Trigger
+
+from hloc_localizer.errors import HlocLocalizerError, InputError
+from hloc_localizer.localization import Localizer
+from hloc_localizer.maps import Map
+from hloc_localizer.ros import tf
+from hloc_localizer.ros.active_localizer import ActiveLocalizer
+from hloc_localizer.ros.camera_input import CameraInput
+from hloc_localizer.ros.diagnostics import Diagnostics
+from hloc_localizer.ros.frame_processor import FrameProcessor
+from hloc_localizer.ros.initial_pose import InitialPose
+from hloc_localizer.ros.map_to_odom import MapToOdom
+from hloc_localizer.ros.options import LocalizerNodeOptions
+from hloc_localizer.ros.parameters import check_change, declare_options, read_options
+from hloc_localizer.ros.publishers import LocalizerPublishers
+from hloc_localizer.ros.run_node import run_node
+from hloc_localizer.ros.transform_lookup import TransformTree
+
+NODE_NAME = 'hloc_localizer'
+
+_SENSOR_QOS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.BEST_EFFORT
+)
+"""As rmw_qos_profile_sensor_data, shorter: only the newest image matters."""
+
+_DIAGNOSTICS_PERIOD_S = 1.0
+
+
+class LocalizerNode(LifecycleNode):
+    """
+    A managed node: configure loads the map, activate starts localizing.
+
+    Errors of a user end a transition with ``FAILURE`` and stay in :attr:`failure`.
+    """
+
+    def __init__(self, *, node_name: str = NODE_NAME, **kwargs: Any) -> None:
+        """
+        Declare the parameters.
+
+        :param kwargs: handed to :class:`rclpy.node.Node`.
+        :raises InputError: for a parameter whose value is not allowed.
+        """
+        super().__init__(node_name, automatically_declare_parameters_from_overrides=True, **kwargs)
+        self.failure: HlocLocalizerError | None = None
+        self._options = declare_options(self, LocalizerNodeOptions())
+        self._map: Map | None = None
+        self._localizer: Localizer | None = None
+        self._active: ActiveLocalizer | None = None
+        self._active_entities: list[tuple[Any, Any]] = []
+        self.add_on_set_parameters_callback(self._judge_parameters)
+
+    @property
+    def autostart(self) -> bool:
+        """Whether the node is to become active by itself."""
+        return self._options.autostart
+
+    # Transitions
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the map, warm up, create the publishers."""
+        return self._transition(self._configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe, serve, localize."""
+        return self._transition(self._activate)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop localizing; the map stays loaded."""
+        return self._transition(self._deactivate)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of the map."""
+        return self._transition(self._cleanup)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of everything."""
+        return self._transition(self._cleanup)
+
+    def _transition(self, work: Any) -> TransitionCallbackReturn:
+        try:
+            work()
+        except HlocLocalizerError as error:
+            self.failure = error
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        except Exception:  # rclpy would swallow it without a word
+            self.get_logger().error(traceback.format_exc())
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Clear up after an unexpected error, so that configure can be tried again."""
+        self._cleanup()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        self._options = read_options(self, LocalizerNodeOptions())
+        self._camera = CameraInput(self._options.camera_info_file)
+        if not self._options.map:
+            raise InputError("parameter 'map' is not set; give the folder of a map")
+        begin = time.monotonic()
+        self._map = Map.load(Path(self._options.map).expanduser())
+        self._localizer = Localizer(self._map, self._options.localization)
+        self._localizer.warm_up()
+        self._map_frame = self._options.map_frame or self._map.manifest.map_frame
+        runtime = self._map.runtime
+        self.get_logger().info(
+            f'map {self._map.path}: {len(runtime.image_names)} images, {len(runtime.points)} '
+            f'points, loaded and warm in {time.monotonic() - begin:.2f} s; TF from '
+            f'{tf.IMPLEMENTATION}'
+        )
+        self._outputs = LocalizerPublishers(
+            node=self,
+            runtime=runtime,
+            map_frame=self._map_frame,
+            path_length=self._options.path_length,
+        )
+        self._broadcaster = tf.TransformBroadcaster(self)
+        self._transforms = TransformTree(self)
+
+    def _activate(self) -> None:
+        assert self._localizer is not None
+        options = self._options
+        self._diagnostics = Diagnostics(name=self.get_name(), stale_after_s=options.stale_after_s)
+        self._initial_pose = InitialPose(
+            transforms_lookup=self._transforms,
+            map_frame=self._map_frame,
+            odom_frame=options.odom_frame,
+            base_frame=options.base_frame,
+            timeout_s=options.prior_timeout_s,
+        )
+        self._map_to_odom = MapToOdom(
+            send=self._broadcaster.sendTransform,
+            now_ns=lambda: int(self.get_clock().now().nanoseconds),
+            map_frame=self._map_frame,
+            odom_frame=options.odom_frame,
+            tolerance_s=options.tf_tolerance_s,
+        )
+        processor = FrameProcessor(
+            localizer=self._localizer,
+            transforms_lookup=self._transforms,
+            camera=self._camera.camera,
+            base_frame=options.base_frame,
+            camera_frame=options.camera_frame,
+            timeout_s=options.tf_timeout_s,
+        )
+        self._active = ActiveLocalizer(
+            node=self,
+            options=options,
+            map_frame=self._map_frame,
+            processor=processor,
+            transforms=self._transforms,
+            publishers=self._outputs,
+            diagnostics=self._diagnostics,
+            initial_pose=self._initial_pose,
+            map_to_odom=self._map_to_odom,
+            send_transform=self._broadcaster.sendTransform,
+        )
+        self._outputs.publish_map()
+        self._create_active_entities(self._active)
+        self.get_logger().info(f'localizing images on {self._image_topic()}')
+
+    def _create_active_entities(self, active: ActiveLocalizer) -> None:
+        options = self._options
+        kind = Image if options.image_transport == 'raw' else CompressedImage
+        self._subscribe(kind, self._image_topic(), active.receive, _SENSOR_QOS)
+        if not self._camera.from_file:
+            self._subscribe(CameraInfo, 'camera_info', self._on_camera_info, _SENSOR_QOS)
+        self._subscribe(PoseWithCovarianceStamped, 'initialpose', self._on_initial_pose, 1)
+        # A group of its own: an answer waits for an image, which another thread must receive.
+        service = self.create_service(
+            Trigger,
+            '~/relocalize',
+            self._on_relocalize,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+        )
+        self._active_entities.append((self.destroy_service, service))
+        # Steady time, so that a stopped clock is reported too.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        timer = self.create_timer(_DIAGNOSTICS_PERIOD_S, self._on_diagnostics, clock=steady)
+        self._active_entities.append((self.destroy_timer, timer))
+        if options.tf_mode == 'map_to_odom':
+            timer = self.create_timer(1.0 / options.tf_rate_hz, self._map_to_odom.broadcast)
+            self._active_entities.append((self.destroy_timer, timer))
+        threshold = JumpThreshold(
+            min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
+        )
+        jump = self.get_clock().create_jump_callback(
+            threshold, post_callback=lambda _: active.time_jumped_back()
+        )
+        self._active_entities.append((lambda handle: handle.unregister(), jump))
+
+    def _subscribe(self, kind: Any, topic: str, callback: Any, qos: Any) -> None:
+        subscription = self.create_subscription(kind, topic, callback, qos)
+        self._active_entities.append((self.destroy_subscription, subscription))
+
+    def _deactivate(self) -> None:
+        while self._active_entities:
+            destroy, entity = self._active_entities.pop()
+            destroy(entity)
+        if self._active is not None:
+            self._active.close()
+            self._active = None
+
+    def _cleanup(self) -> None:
+        self._deactivate()
+        if self._localizer is not None and hasattr(self, '_transforms'):
+            self._outputs.destroy()
+            self._transforms.close()
+            self.destroy_publisher(self._broadcaster.pub_tf)
+        self._localizer = None
+        self._map = None
+
+    def close(self) -> None:
+        """Stop the thread, whatever the state; the process is about to end."""
+        if self._active is not None:
+            self._active.close()
+            self._active = None
+
+    # Callbacks
+
+    def _image_topic(self) -> str:
+        """Return the topic of the images; a remapping of ``image`` holds for both transports."""
+        topic = str(self.resolve_topic_name('image'))
+        suffix = '/compressed'
+        if self._options.image_transport == 'raw' or topic.endswith(suffix):
+            return topic
+        return topic + suffix
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self._diagnostics.problem('camera_info', self._camera.update(message))
+
+    def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
+        try:
+            self._initial_pose.set(message)
+            self.get_logger().info('initialpose taken as a prior')
+        except InputError as error:
+            self.get_logger().warning(f'ignoring an initialpose: {error}')
+
+    def _on_relocalize(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        response.success = False
+        active = self._active
+        if active is None:
+            response.message = 'the node is not active'
+            return response
+        timeout_s = self._options.relocalize_timeout_s
+        try:
+            result = active.next_result().result(timeout_s)
+        except concurrent.futures.CancelledError:
+            response.message = 'the node was deactivated'
+        except concurrent.futures.TimeoutError:
+            response.message = f'no image was answered within {timeout_s:g} s'
+        else:
+            response.success = result.localized
+            response.message = (
+                f'localized with {result.inliers} inliers' if result.localized else result.detail
+            )
+        return response
+
+    def _on_diagnostics(self) -> None:
+        if self._active is None or self._map is None:
+            return
+        runtime = self._map.runtime
+        facts: dict[str, object] = {
+            'path': self._map.path,
+            'frame': self._map_frame,
+            'images': len(runtime.image_names),
+            'points': len(runtime.points),
+            'front_end': self._map.manifest.front_end.name,
+        }
+        age_s = self._map_to_odom.age_s
+        if age_s is not None:
+            facts['map_to_odom_age_s'] = age_s
+        array = self._diagnostics.array(
+            stamp_ns=self.get_clock().now().nanoseconds,
+            image_topic=self._image_topic(),
+            dropped=self._active.dropped,
+            facts=facts,
+        )
+        self._outputs.publish_diagnostics(array)
+
+    def _judge_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
+        fixed = '' if self._map is None else 'deactivate and clean up the node first'
+        return check_change(self, LocalizerNodeOptions(), parameters, fixed)
+
+
+def _start(node: LocalizerNode) -> int | None:
+    """Bring the node up if it is to start by itself; an exit status if that fails."""
+    if not node.autostart:
+        return None
+    for transition in (node.trigger_configure, node.trigger_activate):
+        if transition() != TransitionCallbackReturn.SUCCESS:
+            return node.failure.exit_status if node.failure else 1
+    return None
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is told to stop; return the exit status."""
+    return run_node(LocalizerNode, name=NODE_NAME, start=_start, threads=3, args=args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

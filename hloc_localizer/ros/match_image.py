@@ -1,0 +1,151 @@
+"""A picture that explains one localization: the query beside the map image it resembles most."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage
+
+from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization.result import Localization
+from hloc_localizer.maps.runtime import RuntimeMap
+from hloc_localizer.ros import image_bridge, messages
+from hloc_localizer.ros.frame_processor import FrameResult
+
+Image = NDArray[np.uint8]
+
+_INLIER = (60, 220, 60)
+_OUTLIER = (60, 60, 235)
+_PROJECTION = (255, 200, 40)
+_TEXT = (255, 255, 255)
+_JPEG_QUALITY = 80
+_SHIFT = 3
+"""Fractional bits of OpenCV's drawing coordinates."""
+
+
+def match_image_message(frame_id: str, result: FrameResult, runtime: RuntimeMap) -> CompressedImage:
+    """
+    Return the picture as JPEG.
+
+    :param result: one with an image.
+    """
+    assert result.image is not None
+    picture = np.asarray(cv2.cvtColor(draw_matches(result, runtime), cv2.COLOR_BGR2RGB), np.uint8)
+    header = messages.header(frame_id, result.stamp_ns)
+    return image_bridge.encode_compressed(picture, header, quality=_JPEG_QUALITY)
+
+
+def draw_matches(result: FrameResult, runtime: RuntimeMap) -> Image:
+    """
+    Draw the query, and beside it the best candidate as its map points see it.
+
+    Query keypoints are green when they agree with the pose and red when they do not; small blue
+    crosses are the matched map points projected by the pose. A map stores no images, so the
+    candidate is drawn as its observed points in their colours; green lines tie the matches.
+
+    :returns: (H, W1 + W2, 3) BGR, as OpenCV writes files.
+    """
+    assert result.image is not None
+    query = _as_bgr(result.image)
+    localization = result.localization
+    if localization is None:
+        return _titled(query, result.reason or 'not localized')
+    _draw_keypoints(query, localization)
+    if localization.map_from_camera is not None and result.camera is not None:
+        _draw_projections(query, localization, localization.map_from_camera, result.camera)
+    verdict = 'localized' if result.localized else result.reason
+    title = f'{verdict}: {localization.inliers} inliers of {localization.matches} matches'
+    if not localization.candidates or localization.candidates[0] not in runtime.image_names:
+        return _titled(query, title)
+    index = runtime.image_names.index(localization.candidates[0])
+    candidate, scale = _candidate(runtime, index, query.shape[0])
+    picture = np.concatenate([query, candidate], axis=1)
+    _draw_ties(picture, localization, runtime, index, query.shape[1], scale)
+    return _titled(picture, title)
+
+
+def _as_bgr(image: Image) -> Image:
+    conversion = cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_RGB2BGR
+    return np.asarray(cv2.cvtColor(image, conversion), np.uint8)
+
+
+def _draw_keypoints(picture: Image, localization: Localization) -> None:
+    order = np.argsort(localization.inlier_mask, kind='stable')  # inliers on top
+    for index in order:
+        color = _INLIER if localization.inlier_mask[index] else _OUTLIER
+        cv2.circle(
+            picture, _fixed(localization.keypoints[index]), 3 << _SHIFT, color, 1, cv2.LINE_AA,
+            _SHIFT,
+        )  # fmt: skip
+
+
+def _draw_projections(
+    picture: Image, localization: Localization, map_from_camera: NDArray[np.float64], camera: Camera
+) -> None:
+    seen = localization.points[localization.inlier_mask]
+    pixels = camera.project(transforms.apply(transforms.invert(map_from_camera), seen))
+    for pixel in pixels[camera.contains(pixels)]:
+        u, v = round(float(pixel[0])), round(float(pixel[1]))
+        cv2.drawMarker(picture, (u, v), _PROJECTION, cv2.MARKER_CROSS, 4, 1)
+
+
+def _candidate(runtime: RuntimeMap, index: int, height: int) -> tuple[Image, float]:
+    """Draw the map points that an image observes; also return the scale of its pixels."""
+    camera = runtime.cameras[int(runtime.image_camera[index])]
+    scale = height / camera.height
+    picture = np.full((height, max(1, round(camera.width * scale)), 3), 32, np.uint8)
+    observed = _observations(runtime, index)
+    colors = runtime.point_colors[runtime.observation_point[observed]]
+    for pixel, (red, green, blue) in zip(
+        runtime.observation_keypoint[observed] * scale, colors, strict=True
+    ):
+        cv2.circle(
+            picture, _fixed(pixel), 2 << _SHIFT, (int(blue), int(green), int(red)), -1,
+            cv2.LINE_AA, _SHIFT,
+        )  # fmt: skip
+    return picture, scale
+
+
+def _draw_ties(
+    picture: Image,
+    localization: Localization,
+    runtime: RuntimeMap,
+    index: int,
+    offset: int,
+    scale: float,
+) -> None:
+    observed = _observations(runtime, index)
+    points = runtime.points[runtime.observation_point[observed]]
+    at = {
+        point.tobytes(): pixel
+        for point, pixel in zip(
+            points.astype(np.float64), runtime.observation_keypoint[observed], strict=True
+        )
+    }
+    mask = localization.inlier_mask
+    for keypoint, point in zip(
+        localization.keypoints[mask], localization.points[mask], strict=True
+    ):
+        pixel = at.get(np.asarray(point, np.float64).tobytes())
+        if pixel is not None:
+            end = _fixed(pixel * scale + [offset, 0])
+            cv2.line(picture, _fixed(keypoint), end, _INLIER, 1, cv2.LINE_AA, _SHIFT)
+
+
+def _observations(runtime: RuntimeMap, index: int) -> slice:
+    begin, end = runtime.observation_offsets[index : index + 2]
+    return slice(int(begin), int(end))
+
+
+def _fixed(pixel: NDArray[np.floating]) -> tuple[int, int]:
+    return round(float(pixel[0]) * (1 << _SHIFT)), round(float(pixel[1]) * (1 << _SHIFT))
+
+
+def _titled(picture: Image, title: str) -> Image:
+    for color, thickness in (((0, 0, 0), 3), (_TEXT, 1)):
+        cv2.putText(
+            picture, title, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, thickness, cv2.LINE_AA
+        )
+    return picture

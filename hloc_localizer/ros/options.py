@@ -1,0 +1,70 @@
+"""The parameters of the nodes, as options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hloc_localizer.localization import LocalizerOptions
+from hloc_localizer.options import Options, option
+
+
+@dataclass(frozen=True)
+class LocalizerNodeOptions(Options):
+    """Parameters of the localizer node."""
+
+    map: str = option('', 'Folder of the map to localize in.')
+    autostart: bool = option(
+        True, 'Configure and activate at start; false leaves that to a lifecycle manager.'
+    )
+    image_transport: str = option(
+        'raw',
+        'Subscribe to image as sensor_msgs/Image or to image/compressed as CompressedImage.',
+        choices=('raw', 'compressed'),
+    )
+    camera_info_file: str = option(
+        '', 'ROS calibration YAML to use instead of the topic camera_info.'
+    )
+    camera_frame: str = option(
+        '', "The camera's optical frame; empty takes frame_id of the image's header."
+    )
+    map_frame: str = option('', "Frame of the published poses; empty takes the map's own.")
+    odom_frame: str = option('odom', 'Frame in which odometry is smooth.')
+    base_frame: str = option('base_link', 'Frame whose pose is published.')
+    tf_mode: str = option(
+        'map_to_odom',
+        'Transform to broadcast: map -> odom (needs odometry), map -> base, or none.',
+        choices=('map_to_odom', 'map_to_base', 'none'),
+    )
+    tf_rate_hz: float = option(
+        20.0, 'How often map -> odom is broadcast.', minimum=0.1, maximum=1000.0
+    )
+    tf_tolerance_s: float = option(
+        0.1,
+        'How far into the future the stamp of map -> odom is put, so that it can be looked up '
+        'until the next broadcast.',
+        minimum=0.0,
+        maximum=10.0,
+    )
+    tf_timeout_s: float = option(
+        0.1,
+        'How long to wait for a transform or a camera_info at the stamp of an image.',
+        minimum=0.0,
+        maximum=5.0,
+    )
+    prior_timeout_s: float = option(
+        10.0,
+        'How long after an initialpose it is used as a prior, at most until the first fix.',
+        minimum=0.0,
+    )
+    relocalize_timeout_s: float = option(
+        5.0, 'How long ~/relocalize waits for the result of the next image.', minimum=0.1
+    )
+    stale_after_s: float = option(
+        2.0, 'Diagnostics call images stale after this time without one.', minimum=0.1
+    )
+    path_length: int = option(
+        1000, 'Number of poses kept in ~/path; the oldest leave.', minimum=0, maximum=1_000_000
+    )
+    localization: LocalizerOptions = option(
+        LocalizerOptions, 'How an image is localized in the map.'
+    )

@@ -1,0 +1,73 @@
+"""Run one node as a process: errors as one line, signals as a clean end, an exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import rclpy
+import rclpy.logging
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.node import Node
+
+from hloc_localizer.errors import HlocLocalizerError
+
+
+class _ClosableNode(Protocol):
+    def close(self) -> None:
+        """Stop the node's own threads."""
+        ...
+
+
+_NodeT = TypeVar('_NodeT', bound=_ClosableNode)
+
+
+def run_node(
+    make: Callable[[], _NodeT],
+    *,
+    name: str,
+    start: Callable[[_NodeT], int | None],
+    threads: int,
+    args: list[str] | None,
+) -> int:
+    """
+    Make a node, start it, spin it until the process is told to stop.
+
+    :param name: of the logger, while there is no node.
+    :param start: called once before spinning; an exit status ends the process at once.
+    :param threads: callbacks that may run at the same time.
+    :param args: command line, None takes the one of the process.
+    :returns: exit status: 0 after SIGINT or SIGTERM, 1 or 2 as the error that ended it says.
+    """
+    node: _NodeT | None = None
+    try:
+        rclpy.init(args=args)
+        node = make()
+        status = start(node)
+        return _spin(node, threads) if status is None else status
+    except HlocLocalizerError as error:
+        rclpy.logging.get_logger(name).error(str(error))
+        return error.exit_status
+    except rclpy_implementation.RCLError as error:  # malformed arguments or parameter file
+        if not rclpy.ok() and node is not None:
+            return 0  # a signal came while starting
+        rclpy.logging.get_logger(name).error(str(error).splitlines()[0])
+        return 2
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    finally:
+        if node is not None:
+            node.close()
+        rclpy.try_shutdown()
+
+
+def _spin(node: object, threads: int) -> int:
+    assert isinstance(node, Node)
+    executor = MultiThreadedExecutor(num_threads=threads)
+    executor.add_node(node)
+    try:
+        executor.spin()
+    finally:
+        executor.shutdown(timeout_sec=1.0)
+    return getattr(node, 'exit_status', 0)

@@ -1,0 +1,59 @@
+"""Transforms at a stamp as matrices, with errors in one line."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.time import Time
+
+from hloc_localizer.errors import InputError
+from hloc_localizer.ros import messages, tf
+
+_POLL_S = 0.002
+
+
+class TransformTree:
+    """
+    The TF tree that a node listens to; lookups may wait, so call them from a thread of your own.
+
+    It outlives clocks that jump back when told so with :meth:`clear`.
+    """
+
+    def __init__(self, node: Node) -> None:
+        """Listen to ``/tf`` and ``/tf_static``."""
+        self._buffer = tf.Buffer()
+        self._listener = tf.TransformListener(self._buffer, node)
+
+    def lookup(
+        self, target: str, source: str, stamp_ns: int, timeout_s: float = 0.0
+    ) -> NDArray[np.float64]:
+        """
+        Return ``target_from_source`` (4, 4).
+
+        :param stamp_ns: 0 takes the newest stamp at which it is known.
+        :param timeout_s: how long to wait for it, in steady time: a paused ``/clock`` cannot
+            make this wait for ever.
+        :raises InputError: when it is not known after the timeout.
+        """
+        deadline = time.monotonic() + timeout_s
+        stamp = Time(nanoseconds=stamp_ns)
+        while True:
+            try:
+                found = self._buffer.lookup_transform(target, source, stamp)
+                return messages.transform_from_message(found.transform)
+            except tf.TransformException as error:
+                if time.monotonic() >= deadline:
+                    line = ' '.join(str(error).split())
+                    raise InputError(f'no transform {target} -> {source}: {line}') from error
+            time.sleep(_POLL_S)
+
+    def clear(self) -> None:
+        """Forget what moves; time jumped back."""
+        self._buffer.clear()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.unregister()
