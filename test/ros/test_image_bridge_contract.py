@@ -123,7 +123,7 @@ def test_messages_that_do_not_fit_are_input_errors(
     message = _message('rgb8', photograph, 384)
     for name, value in change.items():
         setattr(message, name, value)
-    with pytest.raises(InputError, match='^image') as raised:
+    with pytest.raises(InputError, match=r'^image') as raised:
         decode(message)
     assert '\n' not in str(raised.value)
 
