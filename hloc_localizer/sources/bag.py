@@ -98,7 +98,8 @@ class BagSource:
         where a pose is missing (a gap in TF) come without it, and are counted too.
 
         :raises InputError: when the bag breaks off, when the image size changes, and at the end
-            when no image could be read or none of them had a pose though poses are there.
+            when no image could be read, or none has a pose although ``source.poses`` asks for
+            them (with ``auto`` that is told by :attr:`pose_problem`).
         """
         left_out = _LeftOut()
         seen = posed = 0
@@ -130,11 +131,16 @@ class BagSource:
         if not seen:
             reason = left_out.first or 'no image between source.start_s and its end'
             raise InputError(f'{self._path}: no image could be read: {reason}')
-        if self._poses is not None and not posed:
-            raise InputError(
+        if self._poses is None:
+            return
+        self._pose_problem = ''
+        if not posed:
+            self._pose_problem = (
                 f'{self._path}: none of {seen} images has a pose: {left_out.first}; record the '
                 'transforms with the images, or raise source.max_pose_gap_s'
             )
+            if self._options.poses != 'auto':
+                raise InputError(self._pose_problem)
 
     def _ordered_messages(
         self, left_out: _LeftOut

@@ -14,7 +14,7 @@ from rosbags.rosbag1 import Reader as Reader1
 from rosbags.rosbag1 import ReaderError as Reader1Error
 from rosbags.rosbag2 import Reader as Reader2
 from rosbags.rosbag2 import ReaderError as Reader2Error
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from hloc_localizer.errors import InputError
 
@@ -67,9 +67,7 @@ class BagReader:
                 self._stack.enter_context(Reader1(each) if self._ros1 else Reader2(each))
                 for each in paths
             ]
-            self._typestore = get_typestore(
-                Stores.ROS1_NOETIC if self._ros1 else Stores.ROS2_HUMBLE
-            )
+            self._typestore = _typestore(self._ros1)
         self.topics = self._topics()
         if not any(topic.count for topic in self.topics.values()):
             self.close()
@@ -164,6 +162,14 @@ class BagReader:
                 f'{self.path}: the bag is damaged or truncated ({type(error).__name__}: '
                 f'{_line(error)}); {_remedy(self.path)}'
             ) from error
+
+
+def _typestore(ros1: bool) -> Any:
+    store = get_typestore(Stores.ROS1_NOETIC if ros1 else Stores.ROS2_HUMBLE)
+    if TF[0] not in store.types:  # rosbags leaves tf2_msgs out of ROS 1
+        definition = 'geometry_msgs/TransformStamped[] transforms'
+        store.register(get_types_from_msg(definition, TF[0]))
+    return store
 
 
 def _receive_time(item: tuple[Any, int, Any]) -> int:

@@ -20,7 +20,7 @@ from rosbags.interfaces import (
     QosReliability,
     QosTime,
 )
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
 from rosbags.typesys import Stores, get_typestore
 
@@ -50,11 +50,12 @@ class BagWriter:
     error is removed.
     """
 
-    def __init__(self, path: Path, *, storage: str = 'mcap') -> None:
+    def __init__(self, path: Path, *, storage: str = 'mcap', compression: str = 'none') -> None:
         """
         Prepare a bag; it is created on entering the context.
 
         :param storage: ``mcap`` or ``sqlite3``.
+        :param compression: ``none``, ``message``, ``file``, or ``storage`` (MCAP chunks); zstd.
         :raises InputError: when the path exists.
         """
         self.path = Path(path)
@@ -63,6 +64,7 @@ class BagWriter:
         with self._errors():
             # Version 8 is the last one that the rosbag2 of Humble reads.
             self._writer = Writer(self.path, version=8, storage_plugin=_STORAGE[storage])
+        self._writer.set_compression(CompressionMode[compression.upper()], CompressionFormat.ZSTD)
 
     def __enter__(self) -> BagWriter:
         with self._errors():
