@@ -25,6 +25,7 @@ from hloc_localizer.sources.options import SourceOptions
 from hloc_localizer.sources.tf_tree import TfTree
 from hloc_localizer.sources.tum import read_tum
 
+_UNPOSED = 'frames without a pose'
 _REORDERED = 8
 """Images a camera that are held back, so that those received out of order come in order."""
 
@@ -136,8 +137,8 @@ class BagSource:
         self._pose_problem = ''
         if not posed:
             self._pose_problem = (
-                f'{self._path}: none of {seen} images has a pose: {left_out.first}; record the '
-                'transforms with the images, or raise source.max_pose_gap_s'
+                f'{self._path}: none of {seen} images has a pose: {left_out.reason(_UNPOSED)}; '
+                'record the transforms with the images, or raise source.max_pose_gap_s'
             )
             if self._options.poses != 'auto':
                 raise InputError(self._pose_problem)
@@ -172,7 +173,7 @@ class BagSource:
             return poses.at(stamp_ns, stream.frame)
         except InputError as error:
             if left_out is not None:
-                left_out.count('frames without a pose', str(error))
+                left_out.count(_UNPOSED, str(error))
             return None
 
     def _find_poses(self, bag: BagReader, tree: TfTree) -> tuple[CameraPoses | None, str]:
@@ -283,6 +284,9 @@ class _LeftOut:
     def count(self, kind: str, reason: str) -> None:
         self._counts[kind] += 1
         self._reasons.setdefault(kind, reason)
+
+    def reason(self, kind: str) -> str:
+        return self._reasons.get(kind, '')
 
     @property
     def first(self) -> str:

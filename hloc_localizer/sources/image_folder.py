@@ -166,8 +166,14 @@ class ImageFolderSource:
         known = {file.name for file in self._files}
         if any(Path(name).name in known for name in by_name):
             self._by_name = by_name
-        else:
+            return
+        try:
             self._by_stamp = read_tum(path)
+        except InputError as error:
+            raise InputError(
+                f'{path}: lines begin neither with the name of an image of {self._path} (as '
+                f"'{self._files[0].name}') nor with a stamp (but with '{next(iter(by_name))}')"
+            ) from error
 
 
 def _image_files(path: Path) -> list[Path]:
