@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_text(arguments.json, text)
     if arguments.report is not None:
         title = f'{arguments.source.name} in {arguments.map.name}'
-        write_report(evaluation, loaded.runtime, arguments.report, title)
+        write_report(evaluation, loaded.runtime.points, arguments.report, title)
     rows = summary_rows(summary)
     width = max(len(name) for name, _ in rows)
     print('\n'.join(f'{name:<{width}}  {text}' for name, text in rows))

@@ -12,21 +12,24 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from hloc_localizer.evaluation.metrics import Evaluation
-from hloc_localizer.maps.runtime import RuntimeMap
 
-_REFERENCE, _ESTIMATE, _WRONG, _POINTS = '#4c566a', '#1f77b4', '#d62728', '#b8bfc9'
+Array = NDArray[Any]
+
+_REFERENCE, _ESTIMATE, _WRONG, _REFUSED = '#4c566a', '#1f77b4', '#d62728', '#e0a030'
+_POINTS = '#c3c9d2'
 _MOST_POINTS = 40_000
 
 
-def draw_all(evaluation: Evaluation, runtime: RuntimeMap, folder: Path) -> list[tuple[str, str]]:
+def draw_all(evaluation: Evaluation, points: Array, folder: Path) -> list[tuple[str, str]]:
     """
     Draw every picture.
 
+    :param points: (P, 3) points of the map.
     :returns: (file name, caption) of each.
     """
     pictures = [
         ('trajectory.png', 'Estimated and reference positions from above, over the map points',
-         draw_trajectory(evaluation, runtime)),
+         draw_trajectory(evaluation, points)),
         ('errors.png', 'Errors over time', draw_errors(evaluation)),
         ('distribution.png', 'Share of all frames below an error', draw_distribution(evaluation)),
         ('nees.png', 'Calibration of the covariance: measured NEES beside chi-square',
@@ -38,14 +41,16 @@ def draw_all(evaluation: Evaluation, runtime: RuntimeMap, folder: Path) -> list[
     return [(name, caption) for name, caption, _ in pictures]
 
 
-def draw_trajectory(evaluation: Evaluation, runtime: RuntimeMap) -> Figure:
+def draw_trajectory(evaluation: Evaluation, points: Array) -> Figure:
     """Draw positions over the map's points, seen along the map's z axis."""
     figure, (axes,) = _figure(1, (8.0, 7.0))
-    points = runtime.points[:: max(1, len(runtime.points) // _MOST_POINTS), :2]
+    points = points[:: max(1, len(points) // _MOST_POINTS), :2]
     reference = np.array([frame.reference[:2, 3] for frame in evaluation.frames])
-    axes.scatter(*points.T, s=0.6, c=_POINTS, linewidths=0, label='map points', rasterized=True)
+    axes.scatter(*points.T, s=2.0, c=_POINTS, linewidths=0, label='map points', rasterized=True)
     axes.plot(*_broken(evaluation, reference), '-', color=_REFERENCE, lw=1.0, label='reference')
     axes.scatter(*reference.T, s=14, facecolors='none', edgecolors=_REFERENCE, linewidths=0.8)
+    refused = _refused(evaluation)
+    axes.scatter(*refused.T, s=18, c=_REFUSED, marker='s', label='refused')
     estimates = _estimates(evaluation)
     good = ~evaluation.false_fixes
     axes.scatter(*estimates[good].T, s=9, c=_ESTIMATE, label='localized', zorder=3)
@@ -73,7 +78,7 @@ def draw_errors(evaluation: Evaluation) -> Figure:
     for axes, error, sigma, label in zip(rows, values, sigmas, labels, strict=True):
         axes.plot(stamps, error, 'o', ms=3, color=_ESTIMATE, label='error')
         axes.plot(stamps, sigma, '_', ms=6, color='#2ca02c', label='its stated sigma')
-        if len(error):
+        if np.any(error > 0.0):
             axes.set_yscale('log')
         for stamp in refused:
             axes.axvline(stamp, color='#e8d5b5', lw=2, zorder=0)
@@ -94,7 +99,7 @@ def draw_distribution(evaluation: Evaluation) -> Figure:
         share = np.arange(1, len(error) + 1) / len(evaluation.frames) * 100.0
         axes.step(np.sort(error), share, where='post', color=_ESTIMATE)
         axes.set(xlabel=label, ylim=(0, 102))
-        if len(error):
+        if np.any(error > 0.0):
             axes.set_xscale('log')
         axes.grid(alpha=0.3, which='both')
     columns[0].set_ylabel('frames [%]')
@@ -110,7 +115,9 @@ def draw_nees(evaluation: Evaluation) -> Figure:
         nees = nees[np.isfinite(nees)]
         limit = 5.0 * freedom
         shown = np.minimum(nees, limit)
-        axes.hist(shown, bins=np.linspace(0, limit, 26), density=True, color=_ESTIMATE, alpha=0.6)
+        bins = np.linspace(0, limit, 26)
+        if len(shown):
+            axes.hist(shown, bins=bins, density=True, color=_ESTIMATE, alpha=0.6)
         grid = np.linspace(0.0, limit, 200)
         axes.plot(grid, chi2.pdf(grid, freedom), color=_REFERENCE, label=f'chi2({freedom})')
         mean = f'{np.mean(nees):.1f}' if len(nees) else '-'
@@ -131,6 +138,12 @@ def _figure(
 def _estimates(evaluation: Evaluation) -> NDArray[np.float64]:
     poses = [frame.localization.map_from_camera for frame in evaluation.localized]
     return np.array([pose[:2, 3] for pose in poses if pose is not None]).reshape(-1, 2)
+
+
+def _refused(evaluation: Evaluation) -> NDArray[np.float64]:
+    """Return where the refused images were taken, (R, 2)."""
+    refused = [f for f in evaluation.frames if f.localization.map_from_camera is None]
+    return np.array([frame.reference[:2, 3] for frame in refused]).reshape(-1, 2)
 
 
 def _broken(evaluation: Evaluation, positions: NDArray[np.float64]) -> NDArray[np.float64]:

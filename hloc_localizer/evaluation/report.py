@@ -8,9 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from hloc_localizer.evaluation.metrics import Evaluation
 from hloc_localizer.evaluation.plots import draw_all
-from hloc_localizer.maps.runtime import RuntimeMap
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -21,15 +22,16 @@ img { max-width: 100%; } figure { margin: 2rem 0; } figcaption { color: #555; }
 """
 
 
-def write_report(evaluation: Evaluation, runtime: RuntimeMap, folder: Path, title: str) -> None:
+def write_report(evaluation: Evaluation, points: NDArray[Any], folder: Path, title: str) -> None:
     """
     Write ``report.html``, ``report.json`` and the pictures.
 
+    :param points: (P, 3) points of the map, drawn beneath the trajectory.
     :param folder: made when it does not exist.
     :param title: what was evaluated, for the page's heading.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = draw_all(evaluation, runtime, folder)
+    pictures = draw_all(evaluation, points, folder)
     summary = evaluation.as_dict()
     text = json.dumps(summary, indent=2, allow_nan=False)
     (folder / 'report.json').write_text(text + '\n', encoding='utf-8')

@@ -200,10 +200,10 @@ def _statistics(reader: _Reader) -> Statistics:
 
 def _provenance(reader: _Reader) -> Provenance:
     return Provenance(
-        source=reader.mapping('source', str),
+        source=reader.mapping('source', reader.text),
         options=reader.mapping('options', lambda value: value),
         seed=reader.get('seed', int),
-        packages=reader.mapping('packages', str),
+        packages=reader.mapping('packages', reader.text),
         created=reader.get('created', str),
     )
 
@@ -263,9 +263,14 @@ class _Reader:
     def mapping(self, key: str, convert: Callable[[Any], _T]) -> dict[str, _T]:
         return {name: convert(value) for name, value in self.inside(key).values.items()}
 
+    def text(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise MapError(f"{self.path}: '{value}' in '{self._prefix}' is not a text")
+        return value
+
     def number(self, value: Any) -> float:
         if type(value) not in (int, float) or not math.isfinite(_finite_float(value)):
-            raise MapError(f"{self.path}: '{value}' is not a number")
+            raise MapError(f"{self.path}: '{value}' in '{self._prefix}' is not a number")
         return float(value)
 
 
