@@ -9,14 +9,11 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import rclpy.clock
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.clock import (
-    Clock,
-    ClockType,  # type: ignore[attr-defined]
-    JumpThreshold,
-)
+from rclpy.clock import Clock, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -65,6 +62,7 @@ class LocalizerNode(LifecycleNode):
         :raises InputError: for a parameter whose value is not allowed.
         """
         super().__init__(node_name, automatically_declare_parameters_from_overrides=True, **kwargs)
+        self.exit_status = 0
         self.failure: HlocLocalizerError | None = None
         self._options = declare_options(self, LocalizerNodeOptions())
         self._map: Map | None = None
@@ -200,7 +198,7 @@ class LocalizerNode(LifecycleNode):
         )
         self._active_entities.append((self.destroy_service, service))
         # Steady time, so that a stopped clock is reported too.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        steady = Clock(clock_type=rclpy.clock.ClockType.STEADY_TIME)  # type: ignore[attr-defined]
         timer = self.create_timer(_DIAGNOSTICS_PERIOD_S, self._on_diagnostics, clock=steady)
         self._active_entities.append((self.destroy_timer, timer))
         if options.tf_mode == 'map_to_odom':

@@ -61,7 +61,7 @@ def map_cameras(
 
     :param size_m: depth of a frustum.
     """
-    corners = [_frustum(camera, size_m) for camera in runtime.cameras]
+    corners = [frustum(camera, size_m) for camera in runtime.cameras]
     marker = Marker(
         header=messages.header(frame_id, stamp_ns),
         ns='map_cameras',
@@ -78,7 +78,7 @@ def map_cameras(
     return MarkerArray(markers=[marker])
 
 
-def _frustum(camera: Camera, size_m: float) -> NDArray[np.float64]:
+def frustum(camera: Camera, size_m: float) -> NDArray[np.float64]:
     """Return the ends of eight lines (16, 3) in the optical frame."""
     pixels = np.array(_CORNERS) * [camera.width - 1, camera.height - 1]
     plane = camera.normalise(pixels)

@@ -15,6 +15,9 @@ from hloc_localizer.errors import HlocLocalizerError
 
 
 class _ClosableNode(Protocol):
+    exit_status: int
+    """Of the process, when it ends by itself or is told to."""
+
     def close(self) -> None:
         """Stop the node's own threads."""
         ...
@@ -38,14 +41,16 @@ def run_node(
     :param start: called once before spinning; an exit status ends the process at once.
     :param threads: callbacks that may run at the same time.
     :param args: command line, None takes the one of the process.
-    :returns: exit status: 0 after SIGINT or SIGTERM, 1 or 2 as the error that ended it says.
+    :returns: exit status: the node's own, or 1 or 2 as the error that ended it says.
     """
     node: _NodeT | None = None
     try:
         rclpy.init(args=args)
         node = make()
         status = start(node)
-        return _spin(node, threads) if status is None else status
+        if status is not None:
+            return status
+        _spin(node, threads)
     except HlocLocalizerError as error:
         rclpy.logging.get_logger(name).error(str(error))
         return error.exit_status
@@ -55,14 +60,15 @@ def run_node(
         rclpy.logging.get_logger(name).error(str(error).splitlines()[0])
         return 2
     except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
+        pass
     finally:
         if node is not None:
             node.close()
         rclpy.try_shutdown()
+    return node.exit_status if node is not None else 0
 
 
-def _spin(node: object, threads: int) -> int:
+def _spin(node: object, threads: int) -> None:
     assert isinstance(node, Node)
     executor = MultiThreadedExecutor(num_threads=threads)
     executor.add_node(node)
@@ -70,4 +76,3 @@ def _spin(node: object, threads: int) -> int:
         executor.spin()
     finally:
         executor.shutdown(timeout_sec=1.0)
-    return getattr(node, 'exit_status', 0)

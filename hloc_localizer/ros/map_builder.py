@@ -1,0 +1,146 @@
+"""The map builder node: a recording in, a map folder out, its progress on the wire."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from numpy.typing import NDArray
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import PointCloud2
+from visualization_msgs.msg import MarkerArray
+
+from hloc_localizer.errors import HlocLocalizerError, InputError
+from hloc_localizer.mapping import build_map
+from hloc_localizer.maps import Map, check_output
+from hloc_localizer.ros.build_progress import BuildProgress
+from hloc_localizer.ros.map_builder_options import MapBuilderNodeOptions
+from hloc_localizer.ros.map_messages import map_cameras, map_point_cloud, point_cloud
+from hloc_localizer.ros.parameters import declare_options
+from hloc_localizer.ros.publishers import LATCHED
+from hloc_localizer.ros.run_node import run_node
+from hloc_localizer.sources import open_source
+
+NODE_NAME = 'map_builder'
+
+_PROGRESS_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""Whoever comes late reads how it went so far."""
+
+
+class MapBuilderNode(Node):
+    """Builds one map in a thread of its own, publishing how far it is."""
+
+    def __init__(self, *, node_name: str = NODE_NAME, **kwargs: Any) -> None:
+        """
+        Check the parameters and create the publishers; :meth:`begin` starts the build.
+
+        :raises InputError: for a parameter that is missing or not allowed.
+        """
+        super().__init__(node_name, automatically_declare_parameters_from_overrides=True, **kwargs)
+        self.exit_status = 1  # until the map is there
+        self._options = declare_options(self, MapBuilderNodeOptions())
+        for name in ('bag', 'output'):
+            if not getattr(self._options, name):
+                raise InputError(f"parameter '{name}' is not set; give a path")
+        self._bag = Path(self._options.bag).expanduser()
+        self._output = Path(self._options.output).expanduser()
+        check_output(self._output, overwrite=self._options.build.overwrite)
+        self._map_frame = self._options.build.source.map_frame
+        self._points = self.create_publisher(PointCloud2, '~/map_points', LATCHED)
+        self._cameras = self.create_publisher(MarkerArray, '~/map_cameras', LATCHED)
+        self._progress = self.create_publisher(DiagnosticStatus, '~/progress', _PROGRESS_QOS)
+        self.progress = _CloudProgress(
+            name=node_name,
+            publish=self._progress.publish,
+            log=lambda line: self.get_logger().info(line),
+            publish_cloud=self._publish_cloud,
+        )
+        self._thread = threading.Thread(target=self._run, name='build')
+
+    def begin(self) -> None:
+        """Start the build."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Interrupt the build if it still runs, and wait for it to clear up."""
+        self.progress.stop()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._build()
+        except HlocLocalizerError as error:
+            self._fail(str(error), error.exit_status)
+        except Exception as error:
+            if not self.context.ok():
+                return  # interrupted while publishing
+            self.get_logger().error(traceback.format_exc())
+            self._fail(f'{type(error).__name__}: {error}', 1)
+        if self._options.exit_when_done or self.exit_status:
+            self._wait_for_subscribers()
+            self.context.try_shutdown()
+
+    def _build(self) -> None:
+        source = open_source(self._bag, self._options.build.source)
+        report = build_map(source, self._output, self._options.build, self.progress)
+        for line in report.lines():
+            self.get_logger().info(line)
+        self._publish_map(Map.load(self._output))
+        self.progress.finish(DiagnosticStatus.OK, 'done', {'map': self._output})
+        self.get_logger().info(f'map: {self._output}')
+        self.exit_status = 0
+
+    def _wait_for_subscribers(self) -> None:
+        """Let the last messages arrive before the process ends."""
+        if self.context.ok():
+            for publisher in (self._points, self._cameras, self._progress):
+                publisher.wait_for_all_acked(Duration(seconds=1))
+
+    def _fail(self, line: str, exit_status: int) -> None:
+        self.exit_status = exit_status
+        if self.context.ok():
+            self.get_logger().error(line)
+            self.progress.finish(DiagnosticStatus.ERROR, line, {})
+
+    def _publish_cloud(self, points: NDArray[np.floating], colors: NDArray[np.uint8]) -> None:
+        now_ns = self.get_clock().now().nanoseconds
+        self._points.publish(point_cloud(self._map_frame, now_ns, points, colors))
+
+    def _publish_map(self, built: Map) -> None:
+        frame, now_ns = built.manifest.map_frame, self.get_clock().now().nanoseconds
+        self._points.publish(map_point_cloud(frame, now_ns, built.runtime))
+        self._cameras.publish(map_cameras(frame, now_ns, built.runtime))
+
+
+class _CloudProgress(BuildProgress):
+    """Also takes the points that a build has so far."""
+
+    def __init__(self, *, publish_cloud: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._publish_cloud = publish_cloud
+
+    def cloud(self, points: NDArray[np.floating], colors: NDArray[np.uint8]) -> None:
+        """Publish points (N, 3), metres, with colours (N, 3) RGB."""
+        self._publish_cloud(points, colors)
+
+
+def _start(node: MapBuilderNode) -> int | None:
+    node.begin()
+    return None
+
+
+def main(args: list[str] | None = None) -> int:
+    """Build one map; return the exit status."""
+    return run_node(MapBuilderNode, name=NODE_NAME, start=_start, threads=1, args=args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

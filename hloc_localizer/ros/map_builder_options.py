@@ -1,0 +1,20 @@
+"""The parameters of the map builder node, as options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hloc_localizer.mapping.options import BuildOptions
+from hloc_localizer.options import Options, option
+
+
+@dataclass(frozen=True)
+class MapBuilderNodeOptions(Options):
+    """Parameters of the map builder node."""
+
+    bag: str = option('', 'Recording to build the map of: a bag, a video or a folder of images.')
+    output: str = option('', 'Folder of the new map.')
+    exit_when_done: bool = option(
+        True, 'End the process after the build; false keeps publishing the finished map.'
+    )
+    build: BuildOptions = option(BuildOptions, 'How the map is built.')

@@ -1,0 +1,114 @@
+"""Options as ROS parameters: declared with what they mean, refused in one clear line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+rclpy = pytest.importorskip('rclpy', reason='needs ROS 2')
+from rclpy.node import Node  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+
+from hloc_localizer.errors import InputError  # noqa: E402
+from hloc_localizer.options import Options, option  # noqa: E402
+from hloc_localizer.ros.parameters import check_change, declare_options  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Inner(Options):
+    error_px: float = option(4.0, 'Largest error.', minimum=0.5, maximum=50.0)
+    count: int = option(3, 'How many.', minimum=1)
+    names: tuple[str, ...] = option((), 'Which.')
+
+
+@dataclass(frozen=True)
+class Outer(Options):
+    mode: str = option('fast', 'How.', choices=('fast', 'slow'))
+    inner: Inner = option(Inner, 'More.')
+
+
+@pytest.fixture
+def node_with(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Node]]:
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    nodes: list[Node] = []
+
+    def make(values: dict[str, Any]) -> Node:
+        nodes.append(
+            Node(
+                'parameters',
+                context=context,
+                automatically_declare_parameters_from_overrides=True,
+                parameter_overrides=[Parameter(name, value=v) for name, v in values.items()],
+            )
+        )
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_every_leaf_becomes_a_parameter_with_description_and_range(
+    node_with: Callable[..., Node],
+) -> None:
+    node = node_with({})
+    assert declare_options(node, Outer()) == Outer()
+    descriptor = node.describe_parameter('inner.error_px')
+    assert descriptor.description == 'Largest error.'
+    assert descriptor.floating_point_range[0].to_value == 50.0
+    assert node.describe_parameter('inner.count').integer_range[0].from_value == 1
+    assert 'fast' in node.describe_parameter('mode').additional_constraints
+
+
+def test_given_values_are_taken_and_an_integer_serves_as_a_float(
+    node_with: Callable[..., Node],
+) -> None:
+    node = node_with({'mode': 'slow', 'inner.error_px': 5, 'inner.names': ['a', 'b']})
+    expected = Outer(mode='slow', inner=Inner(error_px=5.0, names=('a', 'b')))
+    assert declare_options(node, Outer()) == expected
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        ('mode', 'medium'), ('mode', 3), ('inner.error_px', 0.1), ('inner.error_px', 100),
+        ('inner.error_px', 'x'), ('inner.error_px', float('nan')), ('inner.count', 0),
+        ('inner.count', 2.5), ('inner.count', True), ('inner.names', 'a'),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_refused_by_name(
+    node_with: Callable[..., Node], name: str, value: object
+) -> None:
+    with pytest.raises(InputError, match=rf"^parameter '{name}': ") as caught:
+        declare_options(node_with({name: value}), Outer())
+    assert '\n' not in str(caught.value)
+
+
+def test_changes_at_run_time_are_judged_by_the_same_rules(
+    node_with: Callable[..., Node],
+) -> None:
+    node = node_with({})
+    declare_options(node, Outer())
+    node.add_on_set_parameters_callback(lambda p: check_change(node, Outer(), p, ''))
+    wrong = node.set_parameters([Parameter('mode', value='medium')])[0]
+    assert not wrong.successful
+    assert "'medium' is not one of fast, slow" in wrong.reason
+    assert node.set_parameters([Parameter('mode', value='slow')])[0].successful
+
+
+def test_changes_are_refused_with_the_reason_while_the_node_runs(
+    node_with: Callable[..., Node],
+) -> None:
+    node = node_with({})
+    declare_options(node, Outer())
+    change = [Parameter('inner.count', value=4)]
+    refused = check_change(node, Outer(), change, 'clean up first')
+    assert not refused.successful
+    assert "'inner.count'" in refused.reason
+    assert 'clean up first' in refused.reason
+    assert check_change(node, Outer(), [Parameter('foreign', value=1)], 'no').successful
