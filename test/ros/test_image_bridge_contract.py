@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from array import array
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.ros import image_bridge
 
 DECODERS: list[Any] = [image_bridge.CodecDecoder]
-if importlib.util.find_spec('cv_bridge') is not None:
+if isinstance(image_bridge.decoder(), image_bridge.CvBridgeDecoder):
     DECODERS.append(image_bridge.CvBridgeDecoder)
 
 
