@@ -17,13 +17,12 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.sources import bag_poses, messages
 from hloc_localizer.sources.bag_poses import CameraPoses
-from hloc_localizer.sources.bag_reader import COMPRESSED_IMAGE, IMAGE, ODOMETRY, BagReader
+from hloc_localizer.sources.bag_reader import COMPRESSED_IMAGE, IMAGE, BagReader
 from hloc_localizer.sources.bag_topics import CameraStream, find_cameras
 from hloc_localizer.sources.depth import DepthImages
 from hloc_localizer.sources.frame import Frame
 from hloc_localizer.sources.options import SourceOptions
-from hloc_localizer.sources.tf_tree import TfTree
-from hloc_localizer.sources.tum import read_tum
+from hloc_localizer.sources.pose_finder import PoseFinder
 
 _UNPOSED = 'frames without a pose'
 _REORDERED = 8
@@ -46,7 +45,6 @@ class BagSource:
         """
         self._path = path
         self._options = options
-        self._pose_problem = ''
         self._notes: list[str] = []
         with BagReader(path) as bag:
             self._streams = {stream.topic: stream for stream in find_cameras(bag, options)}
@@ -54,8 +52,10 @@ class BagSource:
             self._depth_topic = _depth_topic(bag, options)
             self._span = _span(bag, options)
             tree = bag_poses.read_tf(bag, max_gap_s=options.max_pose_gap_s)
-            self._poses, origin = self._find_poses(bag, tree)
-            self._odometry = self._find_odometry(bag, tree)
+            frames = {stream.topic: stream.frame for stream in self._streams.values()}
+            finder = PoseFinder(bag=bag, tree=tree, camera_frames=frames, options=options)
+            self._poses, origin, self._pose_problem = finder.poses()
+            self._odometry = finder.odometry()
         self._description = MappingProxyType(
             {
                 'path': str(path),
@@ -176,103 +176,6 @@ class BagSource:
                 left_out.count(_UNPOSED, str(error))
             return None
 
-    def _find_poses(self, bag: BagReader, tree: TfTree) -> tuple[CameraPoses | None, str]:
-        """Return the poses in the map frame and where they come from."""
-        options = self._options
-        kind = options.poses
-        if kind in ('auto', 'file') and options.poses_file:
-            return self._poses_of_file(tree), f'file {options.poses_file}'
-        if kind in ('auto', 'topic') and options.poses_topic:
-            return self._poses_of_topic(bag, tree), f'topic {options.poses_topic}'
-        if kind in ('file', 'topic'):
-            raise InputError(
-                f'source.poses is {kind}, but no {kind} is given: --set source.poses_{kind}=...'
-            )
-        if kind == 'none':
-            self._pose_problem = 'source.poses is none'
-            return None, 'none'
-        poses = bag_poses.TfPoses(tree, options.map_frame)
-        problem = self._disconnected(tree, options.map_frame)
-        if not problem:
-            return poses, f'tf {options.map_frame}'
-        problem = f'{self._path}: {problem}; or give --set source.poses_file=FILE.tum'
-        if kind == 'tf':
-            raise InputError(problem)
-        self._pose_problem = problem
-        return None, 'none'
-
-    def _disconnected(self, tree: TfTree, reference: str) -> str:
-        """Return why TF does not join a frame with the cameras, empty if it does."""
-        for stream in self._streams.values():
-            if not stream.frame:
-                return (
-                    f"images of '{stream.topic}' have no frame_id; give the camera's TF frame "
-                    'with --set source.camera_frame=FRAME'
-                )
-            try:
-                tree.latest_stamp(reference, stream.frame)
-            except InputError as error:
-                return str(error)
-        return ''
-
-    def _poses_of_file(self, tree: TfTree) -> CameraPoses:
-        path = bag_poses.option_path(self._options.poses_file)
-        child = '' if self._options.poses_child == 'camera' else self._options.base_frame
-        return self._checked(
-            bag_poses.TrajectoryPoses(
-                read_tum(path),
-                child=child,
-                name=str(path),
-                tree=tree,
-                max_gap_s=self._options.max_pose_gap_s,
-            )
-        )
-
-    def _poses_of_topic(self, bag: BagReader, tree: TfTree) -> CameraPoses:
-        options = self._options
-        trajectory, _, child = bag_poses.read_pose_topic(bag, options.poses_topic)
-        if options.poses_child == 'camera':
-            child = ''
-        elif not child:
-            child = options.base_frame
-        return self._checked(
-            bag_poses.TrajectoryPoses(
-                trajectory,
-                child=child,
-                name=f"topic '{options.poses_topic}'",
-                tree=tree,
-                max_gap_s=options.max_pose_gap_s,
-            )
-        )
-
-    def _checked(self, poses: bag_poses.TrajectoryPoses) -> CameraPoses:
-        for stream in self._streams.values():
-            poses.require_mounting(stream.frame)
-        return poses
-
-    def _find_odometry(self, bag: BagReader, tree: TfTree) -> CameraPoses | None:
-        options = self._options
-        if not options.odom_topic and not self._disconnected(tree, options.odom_frame):
-            return bag_poses.TfPoses(tree, options.odom_frame)
-        present = bag.topics_of(ODOMETRY)
-        if not options.odom_topic and len(present) != 1:
-            return None
-        topic = options.odom_topic or present[0].name
-        trajectory, _, child = bag_poses.read_pose_topic(bag, topic)
-        poses = bag_poses.TrajectoryPoses(
-            trajectory,
-            child=child or options.base_frame,
-            name=f"topic '{topic}'",
-            tree=tree,
-            max_gap_s=options.max_pose_gap_s,
-        )
-        if options.odom_topic:
-            return self._checked(poses)
-        try:
-            return self._checked(poses)
-        except InputError:
-            return None  # nobody asked for it: an odometry of a frame that TF does not know
-
 
 class _LeftOut:
     """Counts what a pass leaves out, with the first reason of each kind."""
@@ -348,5 +251,5 @@ def _span(bag: BagReader, options: SourceOptions) -> tuple[int | None, int | Non
 
 def _depth_topic(bag: BagReader, options: SourceOptions) -> str:
     if options.depth_topic:
-        bag_poses.require_topic(bag, options.depth_topic, (IMAGE, COMPRESSED_IMAGE), 'depth_topic')
+        bag.require(options.depth_topic, (IMAGE, COMPRESSED_IMAGE), 'depth_topic')
     return options.depth_topic

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -125,58 +124,27 @@ def read_tf(bag: BagReader, *, max_gap_s: float) -> TfTree:
     return tree
 
 
-def read_pose_topic(bag: BagReader, topic: str) -> tuple[Trajectory, str, str]:
+def read_pose_topic(bag: BagReader, topic: str, option: str) -> tuple[Trajectory, str]:
     """
     Read a topic of Odometry, PoseStamped or PoseWithCovarianceStamped messages.
 
-    :returns: the trajectory, its reference frame, and its child frame (empty where the type has
-        none).
+    :param option: the option that names the topic, for messages.
+    :returns: the trajectory and its child frame (empty where the type has none).
     :raises InputError: when the topic is missing, of another type, or without a valid pose.
     """
-    kind = require_topic(bag, topic, (ODOMETRY, POSE, POSE_COVARIANCE), 'poses_topic').type
+    kind = bag.require(topic, (ODOMETRY, POSE, POSE_COVARIANCE), option).type
     pose_of: Callable[[Any], Any] = (lambda m: m.pose) if kind == POSE else (lambda m: m.pose.pose)
     poses: dict[int, Array] = {}
-    parent = child = ''
+    child = ''
     for _, received_ns, message in bag.messages([topic]):
         try:
             pose = messages.matrix_of_pose(pose_of(message))
         except ValueError:
             continue
         poses[messages.stamp_ns(message.header.stamp) or received_ns] = pose
-        parent = messages.frame_id(message.header.frame_id)
         child = messages.frame_id(message.child_frame_id) if kind == ODOMETRY else ''
     if not poses:
         raise InputError(f"{bag.path}: topic '{topic}' holds no valid pose")
     stamps = sorted(poses)
     matrices = np.stack([poses[stamp] for stamp in stamps])
-    return Trajectory(np.array(stamps, np.int64), matrices), parent, child
-
-
-def require_topic(bag: BagReader, topic: str, types: Iterable[str], option: str) -> Any:
-    """
-    Return a topic of a bag, checked to hold messages of one of some types.
-
-    :param option: the option that names it, for the message.
-    :raises InputError: saying which topics of these types there are.
-    """
-    types = tuple(types)
-    found = bag.topics.get(topic)
-    if found is not None and found.type in types and found.count:
-        return found
-    if found is None:
-        problem = 'is not in the bag'
-    elif found.type not in types:
-        problem = f'is of type {found.type}'
-    else:
-        problem = 'holds no messages'
-    short = ' or '.join(each.split('/')[-1] for each in types)
-    present = ', '.join(each.name for each in bag.topics_of(*types)) or 'none'
-    raise InputError(
-        f"{bag.path}: topic '{topic}' {problem}; topics of type {short}: {present} "
-        f'(--set source.{option}=TOPIC)'
-    )
-
-
-def option_path(text: str) -> Path:
-    """Return the path of an option."""
-    return Path(text).expanduser()
+    return Trajectory(np.array(stamps, np.int64), matrices), child

@@ -86,6 +86,29 @@ class BagReader:
         """Return the topics of some message types that hold messages, by name."""
         return [topic for topic in self.topics.values() if topic.type in types and topic.count]
 
+    def require(self, name: str, types: Sequence[str], option: str) -> Topic:
+        """
+        Return a topic, checked to hold messages of one of some types.
+
+        :param option: the option that names it, for the message.
+        :raises InputError: saying which topics of these types there are.
+        """
+        topic = self.topics.get(name)
+        if topic is not None and topic.type in types and topic.count:
+            return topic
+        if topic is None:
+            problem = 'is not in the bag'
+        elif topic.type not in types:
+            problem = f'is of type {topic.type}'
+        else:
+            problem = 'holds no messages'
+        short = ' or '.join(each.split('/')[-1] for each in types)
+        present = ', '.join(each.name for each in self.topics_of(*types)) or 'none'
+        raise InputError(
+            f"{self.path}: topic '{name}' {problem}; topics of type {short}: {present} "
+            f'(--set source.{option}=TOPIC)'
+        )
+
     @property
     def start_ns(self) -> int:
         """Receive time of the first message."""

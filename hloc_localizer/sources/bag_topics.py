@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.sources import camera_info, image_codec, messages
-from hloc_localizer.sources.bag_poses import option_path, require_topic
 from hloc_localizer.sources.bag_reader import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
@@ -84,7 +84,7 @@ def _camera(bag: BagReader, topic: Topic, info_topic: str, options: SourceOption
     first = bag.first(topic.name)
     frame = options.camera_frame or messages.frame_id(first.header.frame_id)
     if options.camera_info_file:
-        camera = camera_info.camera_from_file(option_path(options.camera_info_file))
+        camera = camera_info.camera_from_file(Path(options.camera_info_file).expanduser())
     else:
         camera = _calibration(bag, topic, info_topic, frame)
     compressed = topic.type == COMPRESSED_IMAGE
@@ -98,7 +98,7 @@ def _camera(bag: BagReader, topic: Topic, info_topic: str, options: SourceOption
 
 def _calibration(bag: BagReader, topic: Topic, info_topic: str, frame: str) -> Camera:
     if info_topic:
-        require_topic(bag, info_topic, (CAMERA_INFO,), 'camera_info_topic')
+        bag.require(info_topic, (CAMERA_INFO,), 'camera_info_topic')
     else:
         info_topic = _info_beside(bag, topic, frame)
     try:
@@ -132,7 +132,7 @@ def _image_topics(bag: BagReader, options: SourceOptions) -> list[Topic]:
     kinds = (IMAGE, COMPRESSED_IMAGE)
     if options.image_topic:
         names = _split(options.image_topic)
-        return [require_topic(bag, name, kinds, 'image_topic') for name in names]
+        return [bag.require(name, kinds, 'image_topic') for name in names]
     present = bag.topics_of(*kinds)
     if not present:
         kept = ', '.join(bag.topics) or 'none'
