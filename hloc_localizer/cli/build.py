@@ -31,7 +31,6 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Build the map and print its summary."""
-    from hloc_localizer.mapping import build_map
     from hloc_localizer.mapping.options import BuildOptions
     from hloc_localizer.maps import check_output
     from hloc_localizer.sources import open_source
@@ -41,6 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
         options = dataclasses.replace(options, overwrite=True)
     check_output(arguments.output, overwrite=options.overwrite)
     source = open_source(arguments.source, options.source)
+
+    from hloc_localizer.mapping import build_map
+
     with command_progress() as progress:
         report = build_map(source, arguments.output, options, progress)
     print('\n'.join(report.lines()))
