@@ -19,18 +19,19 @@ def parameter_arguments(
     """
     Yield the keyword arguments of one ``DeclareLaunchArgument`` for each of some parameters.
 
-    An argument that is not given leaves the parameter to ``params_file``.
+    An argument is named as the last part of its parameter's name. One that is not given leaves
+    the parameter to ``params_file``.
 
-    :param names: of leaves of the options, which are also the names of the arguments.
+    :param names: dotted names of leaves of the options.
     :param required: those without which the launch stops and says so.
     """
     leaves = {leaf.name: leaf for leaf in options.leaves()}
     for name in names:
-        if name in required:
-            yield {'name': name, 'description': leaves[name].description}
-        else:
-            description = f'{leaves[name].description} ({_allowed(leaves[name])}{_AS_IN_FILE})'
-            yield {'name': name, 'description': description, 'default_value': ''}
+        argument = {'name': _argument(name), 'description': leaves[name].description}
+        if name not in required:
+            argument['description'] += f' ({_allowed(leaves[name])}{_AS_IN_FILE})'
+            argument['default_value'] = ''
+        yield argument
 
 
 def given_parameters(
@@ -39,13 +40,19 @@ def given_parameters(
     """
     Return the parameters whose launch argument was given, in their own types.
 
+    :param names: dotted names of leaves of the options.
     :param arguments: the text of each launch argument; empty: not given.
     :raises InputError: for a text that is no value of its parameter.
     """
     leaves = {leaf.name: leaf for leaf in options.leaves()}
-    given = {name: _value(leaves[name], arguments[name]) for name in names if arguments[name]}
+    texts = {name: arguments[_argument(name)] for name in names}
+    given = {name: _value(leaves[name], text) for name, text in texts.items() if text}
     options.with_values(given)
     return given
+
+
+def _argument(name: str) -> str:
+    return name.rpartition('.')[2]
 
 
 def _value(leaf: Option, text: str) -> Any:
@@ -54,7 +61,7 @@ def _value(leaf: Option, text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InputError(f"argument '{leaf.name}': '{text}' is not a value") from error
+        raise InputError(f"argument '{_argument(leaf.name)}': '{text}' is no value") from error
 
 
 def _allowed(leaf: Option) -> str:

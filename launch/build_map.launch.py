@@ -1,0 +1,102 @@
+"""Build a map from a recording: the map builder node and, if asked for, RViz."""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.launch_description_entity import LaunchDescriptionEntity
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from hloc_localizer.ros.launching import given_parameters, parameter_arguments
+from hloc_localizer.ros.map_builder_options import MapBuilderNodeOptions
+
+SHARE = Path(get_package_share_directory('hloc_localizer'))
+
+NODE_PARAMETERS = ('bag', 'output', 'exit_when_done')
+
+# Parameters of the build, whose arguments have the last part of their names.
+BUILD_PARAMETERS = (
+    'build.front_end',
+    'build.overwrite',
+    'build.threads',
+    'build.source.image_topic',
+    'build.source.camera_info_topic',
+    'build.source.camera_info_file',
+    'build.source.poses',
+    'build.source.poses_topic',
+    'build.source.poses_file',
+    'build.source.map_frame',
+    'build.source.odom_frame',
+    'build.source.base_frame',
+    'build.source.camera_frame',
+)
+
+
+def generate_launch_description() -> LaunchDescription:
+    parameters = parameter_arguments(
+        MapBuilderNodeOptions(), NODE_PARAMETERS + BUILD_PARAMETERS, required=['bag', 'output']
+    )
+    return LaunchDescription(
+        [
+            *(DeclareLaunchArgument(**argument) for argument in parameters),
+            DeclareLaunchArgument(
+                'params_file',
+                default_value=str(SHARE / 'config' / 'map_builder.yaml'),
+                description='Parameter file of the node; arguments that are given go before it',
+            ),
+            DeclareLaunchArgument(
+                'namespace', default_value='', description='Namespace of the node'
+            ),
+            DeclareLaunchArgument(
+                'log_level', default_value='info', description='Log level of the node'
+            ),
+            DeclareLaunchArgument(
+                'rviz',
+                default_value='false',
+                choices=['true', 'false'],
+                description='Start RViz too (needs the package rviz2)',
+            ),
+            DeclareLaunchArgument(
+                'rviz_config',
+                default_value=str(SHARE / 'config' / 'build_map.rviz'),
+                description='RViz configuration',
+            ),
+            OpaqueFunction(function=_map_builder),
+            _rviz(),
+        ]
+    )
+
+
+def _map_builder(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return the node; which parameters it is given depends on which arguments are."""
+    arguments = context.launch_configurations
+    names = NODE_PARAMETERS + BUILD_PARAMETERS
+    node = Node(
+        package='hloc_localizer',
+        executable='map_builder',
+        name='map_builder',
+        namespace=arguments['namespace'],
+        parameters=[
+            arguments['params_file'],
+            given_parameters(MapBuilderNodeOptions(), names, arguments),
+        ],
+        arguments=['--ros-args', '--log-level', f'map_builder:={arguments["log_level"]}'],
+        output='screen',
+    )
+    return [node]
+
+
+def _rviz() -> Node:
+    names = [f'map_builder/{topic}' for topic in ('map_points', 'map_cameras')]
+    return Node(
+        condition=IfCondition(LaunchConfiguration('rviz')),
+        package='rviz2',
+        executable='rviz2',
+        namespace=LaunchConfiguration('namespace'),
+        arguments=['-d', LaunchConfiguration('rviz_config')],
+        remappings=[(f'/{name}', name) for name in names],
+        output='screen',
+    )

@@ -1,0 +1,132 @@
+"""Launch files and parameter files agree with the nodes' parameters."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hloc_localizer.errors import InputError
+from hloc_localizer.options import Options
+from hloc_localizer.ros.launching import given_parameters, parameter_arguments
+from hloc_localizer.ros.map_builder_options import MapBuilderNodeOptions
+from hloc_localizer.ros.options import LocalizerNodeOptions
+
+NODES = {
+    'localize.launch.py': ('localizer.yaml', LocalizerNodeOptions()),
+    'build_map.launch.py': ('map_builder.yaml', MapBuilderNodeOptions()),
+}
+each_node = pytest.mark.parametrize('launch_file', NODES)
+
+
+def _config(repository: Path, name: str) -> dict[str, Any]:
+    text = (repository / 'config' / name).read_text(encoding='utf-8')
+    parameters = yaml.safe_load(text)['/**']['ros__parameters']
+    assert isinstance(parameters, dict)
+    return parameters
+
+
+@each_node
+def test_parameter_files_hold_the_defaults(repository: Path, launch_file: str) -> None:
+    name, options = NODES[launch_file]
+    assert options.with_values(_config(repository, name)) == options
+
+
+@each_node
+def test_parameter_files_name_every_parameter_of_the_node(
+    repository: Path, launch_file: str
+) -> None:
+    name, options = NODES[launch_file]
+    own = {leaf.name for leaf in options.leaves() if '.' not in leaf.name}
+    assert own - set(_config(repository, name)) == set()
+
+
+@each_node
+def test_launch_arguments_are_parameters_of_the_node(repository: Path, launch_file: str) -> None:
+    names = _constants(repository / 'launch' / launch_file)
+    arguments = list(parameter_arguments(NODES[launch_file][1], names))
+    assert len(arguments) == len(names) >= 5
+    assert len({argument['name'] for argument in arguments}) == len(names)
+    assert all(len(argument['description']) > 20 for argument in arguments)
+
+
+@each_node
+def test_every_other_launch_argument_is_described(repository: Path, launch_file: str) -> None:
+    declared = [
+        {keyword.arg for keyword in call.keywords}
+        for call in _calls(repository / 'launch' / launch_file, 'DeclareLaunchArgument')
+    ]
+    assert len(declared) >= 5
+    assert all('description' in keywords for keywords in declared if None not in keywords)
+
+
+@each_node
+def test_launch_files_start_an_executable_of_the_package(
+    repository: Path, launch_file: str
+) -> None:
+    setup = (repository / 'setup.py').read_text(encoding='utf-8')
+    nodes = [
+        {keyword.arg: getattr(keyword.value, 'value', None) for keyword in call.keywords}
+        for call in _calls(repository / 'launch' / launch_file, 'Node')
+    ]
+    ours = [node for node in nodes if node['package'] == 'hloc_localizer']
+    assert len(ours) == 1
+    assert f"'{ours[0]['executable']} = hloc_localizer.ros." in setup
+
+
+@pytest.mark.parametrize(
+    ('config', 'node'), [('localize.rviz', 'hloc_localizer'), ('build_map.rviz', 'map_builder')]
+)
+def test_rviz_shows_topics_of_the_node(repository: Path, config: str, node: str) -> None:
+    text = (repository / 'config' / config).read_text(encoding='utf-8')
+    displays = yaml.safe_load(text)['Visualization Manager']['Displays']
+    topics = {display['Topic']['Value'] for display in displays if 'Topic' in display}
+    source = ''.join(path.read_text() for path in (repository / 'hloc_localizer/ros').glob('*.py'))
+    assert f'/{node}/map_points' in topics
+    for topic in topics:
+        assert topic.startswith(f'/{node}/')
+        assert f"'~/{topic.removeprefix(f'/{node}/')}'" in source
+
+
+def test_arguments_that_are_not_given_leave_the_parameter_file_in_force() -> None:
+    names = ('map', 'tf_rate_hz', 'autostart')
+    arguments = {'map': '/maps/7', 'tf_rate_hz': '', 'autostart': ''}
+    assert given_parameters(LocalizerNodeOptions(), names, arguments) == {'map': '/maps/7'}
+
+
+def test_arguments_have_the_type_of_their_parameter() -> None:
+    options: Options = LocalizerNodeOptions()
+    names = ('map', 'tf_rate_hz', 'autostart', 'path_length')
+    texts = {'map': '7', 'tf_rate_hz': '12.5', 'autostart': 'false', 'path_length': '3'}
+    given = given_parameters(options, names, texts)
+    assert given == {'map': '7', 'tf_rate_hz': 12.5, 'autostart': False, 'path_length': 3}
+    assert {name: type(value) for name, value in given.items()} == {
+        'map': str, 'tf_rate_hz': float, 'autostart': bool, 'path_length': int,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(('name', 'text'), [('tf_mode', 'sideways'), ('autostart', 'perhaps')])
+def test_an_argument_that_is_no_value_stops_the_launch(name: str, text: str) -> None:
+    with pytest.raises(InputError, match=name):
+        given_parameters(LocalizerNodeOptions(), (name,), {name: text})
+
+
+def _calls(path: Path, name: str) -> list[ast.Call]:
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == name]
+
+
+def _constants(path: Path) -> list[str]:
+    """Return the parameter names that a launch file lists."""
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    return [
+        name
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and getattr(node.targets[0], 'id', '').endswith('PARAMETERS')
+        for name in ast.literal_eval(node.value)
+    ]
