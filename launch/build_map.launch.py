@@ -10,7 +10,7 @@ from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from hloc_localizer.ros.launching import given_parameters, parameter_arguments
+from hloc_localizer.ros.launching import given_parameters, log_arguments, parameter_arguments
 from hloc_localizer.ros.map_builder_options import MapBuilderNodeOptions
 
 SHARE = Path(get_package_share_directory('hloc_localizer'))
@@ -83,7 +83,7 @@ def _map_builder(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             arguments['params_file'],
             given_parameters(MapBuilderNodeOptions(), names, arguments),
         ],
-        arguments=['--ros-args', '--log-level', f'map_builder:={arguments["log_level"]}'],
+        arguments=log_arguments(arguments['namespace'], 'map_builder', arguments['log_level']),
         output='screen',
     )
     return [node]

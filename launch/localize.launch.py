@@ -10,7 +10,7 @@ from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from hloc_localizer.ros.launching import given_parameters, parameter_arguments
+from hloc_localizer.ros.launching import given_parameters, log_arguments, parameter_arguments
 from hloc_localizer.ros.options import LocalizerNodeOptions
 
 SHARE = Path(get_package_share_directory('hloc_localizer'))
@@ -110,7 +110,7 @@ def _localizer(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             ('camera_info', arguments['camera_info']),
             *TF_REMAPPINGS,
         ],
-        arguments=['--ros-args', '--log-level', f'hloc_localizer:={arguments["log_level"]}'],
+        arguments=log_arguments(arguments['namespace'], 'hloc_localizer', arguments['log_level']),
         output='screen',
     )
     return [node]

@@ -51,6 +51,12 @@ def given_parameters(
     return given
 
 
+def log_arguments(namespace: str, node: str, level: str) -> list[str]:
+    """Return the process arguments that set the log level of one node alone."""
+    logger = '.'.join([*namespace.strip('/').split('/'), node]).lstrip('.')
+    return ['--ros-args', '--log-level', f'{logger}:={level}']
+
+
 def _argument(name: str) -> str:
     return name.rpartition('.')[2]
 

@@ -11,7 +11,7 @@ import yaml
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.options import Options
-from hloc_localizer.ros.launching import given_parameters, parameter_arguments
+from hloc_localizer.ros.launching import given_parameters, log_arguments, parameter_arguments
 from hloc_localizer.ros.map_builder_options import MapBuilderNodeOptions
 from hloc_localizer.ros.options import LocalizerNodeOptions
 
@@ -112,6 +112,13 @@ def test_arguments_have_the_type_of_their_parameter() -> None:
 def test_an_argument_that_is_no_value_stops_the_launch(name: str, text: str) -> None:
     with pytest.raises(InputError, match=name):
         given_parameters(LocalizerNodeOptions(), (name,), {name: text})
+
+
+@pytest.mark.parametrize(
+    ('namespace', 'logger'), [('', 'node'), ('robot1', 'robot1.node'), ('/a/b', 'a.b.node')]
+)
+def test_the_log_level_is_that_of_the_node(namespace: str, logger: str) -> None:
+    assert log_arguments(namespace, 'node', 'debug')[-1] == f'{logger}:=debug'
 
 
 def _calls(path: Path, name: str) -> list[ast.Call]:
