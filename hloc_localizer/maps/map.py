@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def check_file(map_path: Path, name: str, record: FileRecord) -> None:
     :raises MapError: naming the file and the remedy.
     """
     path = map_path / name
-    if not path.resolve().is_relative_to(map_path.resolve()):
+    # Not Path.resolve, which raises RuntimeError for a link to itself.
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(map_path)):
         raise MapError(f"{map_path}: file '{name}' is a link out of the map; do not use this map")
     if not path.is_file():
         raise MapError(f"{map_path}: file '{name}' is missing; copy or build the map again")
