@@ -1,0 +1,1 @@
+"""Weights of learned models: which there are, where they lie, whether they are the right ones."""
