@@ -6,6 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hloc_localizer.errors import InputError
+from hloc_localizer.features.learned.choose import choose_front_end
+from hloc_localizer.features.learned.options import (
+    AlikedOptions,
+    DiskOptions,
+    LearnedOptions,
+    SuperPointOptions,
+    XFeatOptions,
+)
 from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.features.sift import Sift, SiftOptions
 from hloc_localizer.options import Options
@@ -16,8 +24,26 @@ def _create_sift(options: Options) -> FrontEnd:
     return Sift(options)
 
 
+def _learned(name: str) -> Callable[[Any], FrontEnd]:
+    def create(options: Options) -> FrontEnd:
+        assert isinstance(options, LearnedOptions)
+        try:  # torch is imported here and nowhere before
+            from hloc_localizer.features.learned.create import create_learned
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"front end '{name}' needs {error.name}: install torch and kornia, or use sift"
+            ) from error
+        return create_learned(name, options)
+
+    return create
+
+
 _FRONT_ENDS: dict[str, tuple[type[Options], Callable[[Any], FrontEnd]]] = {
     'sift': (SiftOptions, _create_sift),
+    'xfeat': (XFeatOptions, _learned('xfeat')),
+    'aliked': (AlikedOptions, _learned('aliked')),
+    'disk': (DiskOptions, _learned('disk')),
+    'superpoint': (SuperPointOptions, _learned('superpoint')),
 }
 
 
@@ -28,12 +54,14 @@ def front_end_names() -> tuple[str, ...]:
 
 def create_front_end(name: str, values: Mapping[str, Any] | None = None) -> FrontEnd:
     """
-    Make a front end.
+    Make a front end; ``auto`` is the best that this machine can run, see its :attr:`name`.
 
     :param values: its options as nested or dotted values; those not named keep their defaults.
     :raises InputError: for an unknown name or option, a wrong value, or missing weights.
     """
+    if name == 'auto':
+        name = choose_front_end(values or {})
     if name not in _FRONT_ENDS:
-        raise InputError(f"front end '{name}' is not known; known: {', '.join(_FRONT_ENDS)}")
+        raise InputError(f"front end '{name}' is not known; known: auto, {', '.join(_FRONT_ENDS)}")
     options, create = _FRONT_ENDS[name]
     return create(options().with_values(values or {}))
