@@ -19,6 +19,7 @@ from hloc_localizer.sources import bag_poses, messages
 from hloc_localizer.sources.bag_poses import CameraPoses
 from hloc_localizer.sources.bag_reader import COMPRESSED_IMAGE, IMAGE, BagReader
 from hloc_localizer.sources.bag_topics import CameraStream, find_cameras
+from hloc_localizer.sources.camera_info import ImageSizeError
 from hloc_localizer.sources.depth import DepthImages
 from hloc_localizer.sources.frame import Frame
 from hloc_localizer.sources.options import SourceOptions
@@ -108,9 +109,9 @@ class BagSource:
             stream = self._streams[topic]
             try:
                 image = stream.decode(message)
+            except ImageSizeError:
+                raise
             except InputError as error:
-                if 'calibration' in str(error):
-                    raise
                 left_out.count('damaged images', str(error))
                 continue
             map_from_camera = self._pose(self._poses, stamp_ns, stream, left_out)

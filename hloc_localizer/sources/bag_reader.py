@@ -169,7 +169,7 @@ class BagReader:
         """Turn whatever damaged data makes the decoders raise into one line."""
         try:
             yield
-        except (InputError, GeneratorExit, MemoryError):
+        except (InputError, GeneratorExit):
             raise
         except FileNotFoundError as error:
             raise InputError(f'{self.path}: the bag is incomplete: {_line(error)}') from error
@@ -177,10 +177,10 @@ class BagReader:
             raise InputError(f'{self.path}: cannot be read: {error.strerror}') from error
         except (Reader1Error, Reader2Error) as error:
             raise InputError(
-                f'{self.path}: the bag is damaged or incomplete: {_line(error)} '
+                f'{self.path}: the bag is damaged or incomplete: {_line(error)}; '
                 f'{_remedy(self.path)}'
             ) from error
-        except Exception as error:  # the readers check lengths only in part
+        except Exception as error:  # lengths are checked only in part: even a MemoryError comes
             raise InputError(
                 f'{self.path}: the bag is damaged or truncated ({type(error).__name__}: '
                 f'{_line(error)}); {_remedy(self.path)}'
@@ -200,7 +200,7 @@ def _receive_time(item: tuple[Any, int, Any]) -> int:
 
 
 def _line(error: Exception) -> str:
-    return ' '.join(str(error).split())[:200] or 'no detail'
+    return ' '.join(str(error).split())[:200].rstrip('.') or 'no detail'
 
 
 def _remedy(path: Path) -> str:

@@ -36,7 +36,8 @@ class CameraStream:
         """
         Decode an image of this camera.
 
-        :raises InputError: when the image is damaged or of another size than the calibration.
+        :raises InputError: when the image is damaged.
+        :raises ImageSizeError: when it is of another size than the calibration.
         """
         image = decode_message(message, self.compressed)
         height, width = image.shape[:2]

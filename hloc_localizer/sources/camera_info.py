@@ -30,6 +30,10 @@ _ROS_COEFFICIENTS = {
 }
 
 
+class ImageSizeError(InputError):
+    """Images are not of the size that their calibration is for."""
+
+
 def camera_from_info(message: Any, *, rectified: bool = False) -> Camera:
     """
     Make a camera of a ``sensor_msgs/CameraInfo`` of ROS 1 or ROS 2.
@@ -139,10 +143,10 @@ def require_image_size(camera: Camera, width: int, height: int, what: str) -> No
     Check that images are of the size that their calibration is for.
 
     :param what: what the images and the calibration are, for the message.
-    :raises InputError: naming both sizes.
+    :raises ImageSizeError: naming both sizes.
     """
     if (width, height) != camera.image_size:
-        raise InputError(
+        raise ImageSizeError(
             f'{what}: images are {width}x{height} but the calibration is for '
             f'{camera.width}x{camera.height}; give the calibration of these images with '
             '--set source.camera_info_file=FILE'

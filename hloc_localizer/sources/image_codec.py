@@ -229,13 +229,33 @@ def _image(pixels: Any) -> Image:
 
 def _decode_file(raw: NDArray[np.uint8]) -> NDArray[Any]:
     _check_size(*_declared_size(raw[: 1 << 20].tobytes()))
+    unended = _is_unended_jpeg(raw)
+    if unended:
+        raw = np.append(raw, np.array([0xFF, 0xD9], np.uint8))
     try:
         pixels = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise InputError('image: the compressed data is damaged') from error
     if pixels is None:
         raise InputError('image: the compressed data is damaged')
+    if unended and _is_flat(pixels[-8:, -8:]):
+        raise InputError('image: the compressed data is truncated')
     return np.asarray(pixels)
+
+
+def _is_unended_jpeg(raw: NDArray[np.uint8]) -> bool:
+    """
+    Tell whether a JPEG has no end marker: some cameras never write it, or it was cut.
+
+    With a marker appended every version of OpenCV decodes it; libjpeg fills what was cut off
+    with one colour, so that the last block tells the two apart.
+    """
+    jpeg = raw[:2].tobytes() == b'\xff\xd8'
+    return jpeg and b'\xff\xd9' not in raw[-4096:].tobytes()
+
+
+def _is_flat(block: NDArray[Any]) -> bool:
+    return bool((block == block[0, 0]).all())
 
 
 def _declared_size(head: bytes) -> tuple[int, int]:

@@ -234,6 +234,16 @@ def test_bad_compressed_image_is_one_clear_line(data: bytes, problem: str) -> No
     assert problem in str(caught.value)
 
 
+def test_a_cut_jpeg_is_refused_but_not_one_that_only_lacks_its_end_marker() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    whole = encoded('.jpg', rgb)
+    assert whole.endswith(b'\xff\xd9')
+    np.testing.assert_array_equal(decode_compressed(whole[:-2]), decode_compressed(whole))
+    for share in (0.2, 0.5, 0.9):
+        with pytest.raises(InputError, match='truncated'):
+            decode_compressed(whole[: int(len(whole) * share)])
+
+
 def test_depth_topic_chosen_as_colour_is_refused() -> None:
     with pytest.raises(InputError, match='compressedDepth holds depth'):
         decode_compressed(bytes(100), '16UC1; compressedDepth png')
