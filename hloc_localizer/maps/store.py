@@ -79,6 +79,7 @@ class MapWriter:
     def __init__(self, output: Path, *, overwrite: bool = False) -> None:
         check_output(output, overwrite=overwrite)
         self._output = output.absolute()
+        self._overwrite = overwrite
         self._staging = self._output.with_name(f'.{self._output.name}.building')
         self._lock: IO[bytes] | None = None
 
@@ -96,11 +97,17 @@ class MapWriter:
         try:
             self.stages.mkdir(parents=True, exist_ok=True)
             self._take_lock()
-            shutil.rmtree(self.path, ignore_errors=True)
-            self.path.mkdir()
         except OSError as error:
             self._explain(error)
             raise InputError(f'{self._staging}: cannot be written ({error.strerror})') from error
+        try:
+            self._put_back()
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.path.mkdir()
+        except BaseException as error:
+            self._clean_up(finished=False)
+            self._explain(error)
+            raise
         return self
 
     def __exit__(
@@ -109,14 +116,15 @@ class MapWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._clean_up(finished=error is None)
+        self._explain(error)
+
+    def _clean_up(self, *, finished: bool) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
-        finished = error is None
         if finished or not any(self.stages.iterdir()):
             shutil.rmtree(self._staging, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
-        if isinstance(error, OSError):
-            self._explain(error)
 
     def finish(self, manifest: Manifest, runtime: RuntimeMap) -> Manifest:
         """
@@ -150,22 +158,33 @@ class MapWriter:
             ) from error
         self._lock = lock
 
+    @property
+    def _replaced(self) -> Path:
+        return self._staging / 'replaced'
+
     def _put_in_place(self) -> None:
-        replaced = self._staging / 'replaced'
-        shutil.rmtree(replaced, ignore_errors=True)
-        had_one = self._output.exists()
-        if had_one:
-            self._output.rename(replaced)
+        # Looked at again: much may have happened beside a long build.
+        check_output(self._output, overwrite=self._overwrite)
+        shutil.rmtree(self._replaced, ignore_errors=True)
+        if self._output.exists():
+            self._output.rename(self._replaced)
         try:
             self.path.rename(self._output)
         except OSError:
-            if had_one:
-                replaced.rename(self._output)
+            self._put_back()
             raise
         _sync(self._output.parent)
 
-    def _explain(self, error: OSError) -> None:
+    def _put_back(self) -> None:
+        """Restore the old map, should the work end between moving it away and its replacement."""
+        if self._replaced.exists() and not self._output.exists():
+            self._replaced.rename(self._output)
+            check_output(self._output, overwrite=self._overwrite)
+
+    def _explain(self, error: BaseException | None) -> None:
         """Raise the line for a full disk, whichever library noticed it."""
+        if not isinstance(error, OSError):
+            return
         if error.errno in _DISK_FULL or 'No space left' in str(error):
             raise HlocLocalizerError(
                 f'{self._output.parent}: no space left on the device for the map; free some space '

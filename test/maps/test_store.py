@@ -167,6 +167,27 @@ def test_a_killed_build_leaves_no_map_and_the_next_one_succeeds(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ['map']
 
 
+def test_a_map_lost_between_two_renames_is_put_back_by_the_next_build(built: Path) -> None:
+    staging = built.with_name('.office.building')
+    staging.mkdir()
+    built.rename(staging / 'replaced')  # where a build killed at that moment leaves it
+    with pytest.raises(InputError, match='already exists'):
+        write_map(built, make_manifest(RUNTIME), RUNTIME)
+    assert verify_map(built).ok
+    assert [path.name for path in built.parent.iterdir()] == ['office']
+
+
+def test_an_output_that_appears_during_the_build_is_kept(tmp_path: Path) -> None:
+    def appear(folder: Path) -> None:
+        (tmp_path / 'map').mkdir()
+        (tmp_path / 'map' / 'map.yaml').write_text('another build', encoding='utf-8')
+
+    with pytest.raises(InputError, match='already exists'):
+        write_map(tmp_path / 'map', make_manifest(RUNTIME), RUNTIME, add_files=appear)
+    assert (tmp_path / 'map' / 'map.yaml').read_text(encoding='utf-8') == 'another build'
+    assert [path.name for path in tmp_path.iterdir()] == ['map']
+
+
 def test_two_builds_do_not_write_one_map(tmp_path: Path) -> None:
     with MapWriter(tmp_path / 'map') as writer:
         with pytest.raises(InputError, match='another build is writing this map'):
