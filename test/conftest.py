@@ -31,6 +31,21 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope='session')
+def lounge_map(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the map of the lounge, built once for all tests."""
+    from hloc_localizer.mapping import build_map
+    from hloc_localizer.mapping.options import BuildOptions
+    from hloc_localizer.progress import SilentProgress
+    from hloc_localizer.sources import open_source
+
+    options = BuildOptions()
+    output = tmp_path_factory.mktemp('maps') / 'lounge'
+    source = open_source(shared_data / 'data' / 'lounge' / 'map', options.source)
+    build_map(source, output, options, SilentProgress())
+    return output
+
+
 @pytest.fixture
 def ros_environment() -> Iterator[dict[str, str]]:
     """Yield variables for ROS processes that hear each other and nobody else."""

@@ -127,7 +127,7 @@ class BagPlayer:
         deadline = time.monotonic() + self._playback.wait_timeout_s
         for topic in self._playback.wait_for:
             while not self._node.count_subscribers(topic):
-                if time.monotonic() > deadline or not rclpy.ok():
+                if time.monotonic() > deadline or not self._node.context.ok():
                     raise HlocLocalizerError(
                         f'nobody subscribed to {topic} within {self._playback.wait_timeout_s:g} s'
                     )
@@ -142,7 +142,7 @@ class BagPlayer:
             # Latched messages from before the span belong to it, as rosbag2 plays them.
             due = begin + max(0, time_ns - begin_ns) * 1e-9 / self._playback.rate
             self._sleep_until(due, begin, begin_ns)
-            if not rclpy.ok():
+            if not self._node.context.ok():
                 break
             message = message_from_record(self._types[topic], record)
             if topic in ('/tf', '/tf_static'):
@@ -167,7 +167,7 @@ class BagPlayer:
         yield from self._reader.messages(list(self._types), begin_ns, stop_ns)
 
     def _sleep_until(self, due: float, begin: float, begin_ns: int) -> None:
-        while rclpy.ok():
+        while self._node.context.ok():
             now = time.monotonic()
             if self._clock is not None:
                 at_ns = begin_ns + round((min(now, due) - begin) * self._playback.rate * 1e9)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
-from geometry_msgs.msg import Pose  # noqa: E402
+from geometry_msgs.msg import Pose
 
-from hloc_localizer.errors import InputError  # noqa: E402
-from hloc_localizer.geometry import transforms  # noqa: E402
-from hloc_localizer.geometry.camera import Camera  # noqa: E402
-from hloc_localizer.ros import map_messages, messages  # noqa: E402
+from hloc_localizer.errors import InputError
+from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.ros import map_messages, messages
 
 STAMP_NS = 1_700_000_003_000_000_019
 

@@ -1,0 +1,94 @@
+"""An initialpose: moved along by odometry, believed for a while, refused when it is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2')
+from hloc_localizer.errors import InputError
+from hloc_localizer.geometry import transforms
+from hloc_localizer.ros import messages
+from hloc_localizer.ros.initial_pose import InitialPose
+
+
+class _Odometry:
+    """Knows where the base is in odom, or nothing at all."""
+
+    odom_from_base: np.ndarray | None = None
+
+    def lookup(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> np.ndarray:
+        assert (target, source) == ('odom', 'base_link')
+        if self.odom_from_base is None:
+            raise InputError('no transform')
+        return self.odom_from_base
+
+
+def _pose(yaw: float, x: float, y: float) -> np.ndarray:
+    return transforms.transform_from(transforms.rotation_from_rotvec([0.0, 0.0, yaw]), [x, y, 0.0])
+
+
+GIVEN = _pose(0.5, 3.0, 4.0)
+
+
+@pytest.fixture
+def odometry() -> _Odometry:
+    return _Odometry()
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [100.0]
+
+
+@pytest.fixture
+def initial_pose(odometry: _Odometry, now: list[float]) -> InitialPose:
+    return InitialPose(
+        transforms_lookup=odometry,
+        map_frame='map',
+        odom_frame='odom',
+        base_frame='base_link',
+        timeout_s=10.0,
+        clock=lambda: now[0],
+    )
+
+
+def _give(initial_pose: InitialPose, frame_id: str = 'map', pose: np.ndarray = GIVEN) -> None:
+    initial_pose.set(messages.pose_with_covariance_stamped(frame_id, 0, pose, np.eye(6)))
+
+
+def test_it_moves_with_the_robot(initial_pose: InitialPose, odometry: _Odometry) -> None:
+    odometry.odom_from_base = _pose(1.0, 0.0, 0.0)
+    _give(initial_pose)
+    step = _pose(0.2, 0.7, 0.1)
+    odometry.odom_from_base = odometry.odom_from_base @ step
+    moved = initial_pose.map_from_base()
+    assert moved is not None
+    np.testing.assert_allclose(moved, GIVEN @ step, atol=1e-12)
+
+
+def test_without_odometry_it_stays_where_it_was_given(initial_pose: InitialPose) -> None:
+    _give(initial_pose)
+    np.testing.assert_allclose(initial_pose.map_from_base(), GIVEN, atol=1e-12)
+
+
+def test_it_ends_with_its_time_or_with_a_fix(initial_pose: InitialPose, now: list[float]) -> None:
+    assert initial_pose.map_from_base() is None
+    _give(initial_pose)
+    now[0] += 10.1
+    assert initial_pose.map_from_base() is None
+    _give(initial_pose)
+    assert initial_pose.map_from_base() is not None
+    initial_pose.clear()
+    assert initial_pose.map_from_base() is None
+
+
+def test_another_frame_or_a_pose_that_is_none_leaves_the_old_one(initial_pose: InitialPose) -> None:
+    _give(initial_pose)
+    with pytest.raises(InputError, match="frame 'odom'; give it in 'map'"):
+        _give(initial_pose, 'odom')
+    broken = GIVEN.copy()
+    broken[0, 3] = np.nan
+    with pytest.raises(InputError, match='pose: '):
+        _give(initial_pose, pose=broken)
+    np.testing.assert_allclose(initial_pose.map_from_base(), GIVEN, atol=1e-12)

@@ -1,0 +1,324 @@
+"""The localizer node keeps running through what goes wrong on robots, and says what it is."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2')
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from ros_process import Client, node_process, wait_until
+from sensor_msgs.msg import CameraInfo, Image
+from std_srvs.srv import Trigger
+
+from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.ros import image_bridge, messages, tf
+from hloc_localizer.sources import Frame, open_source
+from hloc_localizer.sources.camera_info import ros_calibration
+
+NODE = 'hloc_localizer.ros.localizer'
+CAMERA_FRAME = 'camera_optical_frame'
+BASE_FROM_CAMERA = transforms.transform_from(
+    transforms.rotation_from_quaternion([0.5, -0.5, 0.5, -0.5]), [0.1, 0.0, 0.3]
+)
+STARTING_S = 20.0
+
+
+class Robot:
+    """Publishes one camera's images to the node and reads its answers."""
+
+    def __init__(self, client: Client, frame: Frame, camera: Camera) -> None:
+        """Publish the camera's place on the robot."""
+        self.client = client
+        self.frame = frame
+        self.camera = camera
+        self._stamps = itertools.count(time.time_ns(), 50_000_000)
+        self._images = client.node.create_publisher(Image, 'image', 1)
+        self._infos = client.node.create_publisher(CameraInfo, 'camera_info', 1)
+        self._static = tf.StaticTransformBroadcaster(client.node)
+        self._static.sendTransform(
+            messages.transform_message('base_link', CAMERA_FRAME, 0, BASE_FROM_CAMERA)
+        )
+        self.status = client.listen(DiagnosticStatus, '/hloc_localizer/status')
+        self.poses = client.listen(PoseStamped, '/hloc_localizer/pose')
+        self.diagnostics = client.listen(DiagnosticArray, '/diagnostics')
+
+    def wait_for_node(self) -> None:
+        """Wait until the node is active and its topics are connected."""
+        wait_until(
+            lambda: self._images.get_subscription_count() and len(self.diagnostics),
+            STARTING_S,
+            'the node to become active',
+        )
+
+    def send_info(self, camera: Camera | None = None, **changes: Any) -> None:
+        """Publish a calibration, and give it time to arrive before the next image."""
+        camera = camera or self.camera
+        calibration = ros_calibration(camera)
+        message = CameraInfo(width=camera.width, height=camera.height)
+        message.distortion_model = calibration.distortion_model
+        message.d, message.k = list(calibration.d), list(calibration.k)
+        for name, value in changes.items():
+            setattr(message, name, value)
+        self._infos.publish(message)
+        time.sleep(0.1)
+
+    def image(self, pixels: np.ndarray | None = None) -> Image:
+        """Return a message of some pixels, by default those of the recording."""
+        header = messages.header(CAMERA_FRAME, next(self._stamps))
+        return image_bridge.encode_image(self.frame.image if pixels is None else pixels, header)
+
+    def answer_to(self, image: Image) -> dict[str, str]:
+        """Publish an image and return the fields of the node's answer to it."""
+        before = len(self.status)
+        self._images.publish(image)
+        wait_until(lambda: len(self.status) > before, 10.0, 'an answer')
+        message = self.status.messages[-1]
+        stamp_ns = messages.stamp_to_ns(image.header.stamp)
+        answer = {v.key: v.value for v in message.values}
+        assert answer['stamp'].replace('.', '') == str(stamp_ns)
+        return answer
+
+    def diagnosis(self, name: str) -> DiagnosticStatus:
+        """Return the next report on a part of the node."""
+        before = len(self.diagnostics)
+        wait_until(lambda: len(self.diagnostics) > before, 5.0, 'diagnostics')
+        found = [s for s in self.diagnostics.messages[-1].status if s.name.endswith(name)]
+        return found[0]
+
+
+@pytest.fixture(scope='module')
+def frame_and_camera(shared_data: Path) -> tuple[Frame, Camera]:
+    source = open_source(shared_data / 'data' / 'lounge' / 'query')
+    frame = next(iter(source.frames()))
+    return frame, source.cameras[frame.camera_name]
+
+
+@pytest.fixture(scope='module')
+def robot(
+    lounge_map: Path,
+    frame_and_camera: tuple[Frame, Camera],
+    module_environment: dict[str, str],
+) -> Iterator[Robot]:
+    client = Client(module_environment)
+    parameters = {'map': lounge_map, 'tf_timeout_s': 0.05, 'relocalize_timeout_s': 2.0}
+    with node_process(NODE, module_environment, parameters) as process:
+        robot = Robot(client, *frame_and_camera)
+        robot.wait_for_node()
+        yield robot
+        assert process.stop(signal.SIGINT) == 0
+        assert 'Traceback' not in process.output, process.output
+    client.close()
+
+
+@pytest.fixture(autouse=True)
+def _good_calibration(request: pytest.FixtureRequest) -> None:
+    if 'robot' in request.fixturenames:
+        request.getfixturevalue('robot').send_info()
+
+
+def _truncated(image: Image) -> None:
+    image.data = image.data[: len(image.data) // 2]
+
+
+def _of_unknown_encoding(image: Image) -> None:
+    image.encoding = 'rgb7'
+
+
+def _of_absurd_size(image: Image) -> None:
+    image.width = image.height = 2**31
+
+
+def _without_frame(image: Image) -> None:
+    image.header.frame_id = ''
+
+
+def _of_an_unknown_camera(image: Image) -> None:
+    image.header.frame_id = 'camera_on_the_moon'
+
+
+@pytest.mark.parametrize(
+    ('damage', 'reason', 'named'),
+    [
+        (_truncated, 'corrupt image', 'image'),
+        (_of_unknown_encoding, 'corrupt image', 'rgb7'),
+        (_of_absurd_size, 'corrupt image', '2147483648'),
+        (_without_frame, 'transform missing', 'camera_frame'),
+        (_of_an_unknown_camera, 'transform missing', 'camera_on_the_moon'),
+    ],
+)
+def test_a_message_that_cannot_be_used_is_refused_and_the_next_is_localized(
+    robot: Robot, damage: Callable[[Image], None], reason: str, named: str
+) -> None:
+    image = robot.image()
+    damage(image)
+    answer = robot.answer_to(image)
+    assert (answer['status'], answer['reason']) == ('refused', reason)
+    assert named in answer['detail']
+    assert '\n' not in answer['detail']
+    localization = robot.diagnosis('localization')
+    assert localization.level == DiagnosticStatus.WARN
+    assert named in localization.message
+    assert robot.answer_to(robot.image())['status'] == 'localized'
+
+
+def test_an_image_without_texture_is_refused(robot: Robot) -> None:
+    before = len(robot.poses)
+    answer = robot.answer_to(robot.image(np.zeros_like(robot.frame.image)))
+    assert (answer['status'], answer['reason']) == ('refused', 'no texture')
+    assert len(robot.poses) == before
+
+
+def test_a_calibration_for_another_size_is_noticed_and_named(robot: Robot) -> None:
+    robot.send_info(robot.camera.scaled(1080, 720))
+    answer = robot.answer_to(robot.image())
+    assert (answer['status'], answer['reason']) == ('refused', 'camera differs from the image')
+    assert '540x360' in answer['detail']
+    assert '1080x720' in answer['detail']
+
+
+@pytest.mark.parametrize(
+    'changes', [{'k': [0.0] * 9}, {'k': [float('nan')] * 9}, {'distortion_model': 'x', 'd': [1.0]}]
+)
+def test_a_wrong_camera_info_stops_poses_until_a_right_one_comes(
+    robot: Robot, changes: dict[str, Any]
+) -> None:
+    robot.send_info(**changes)
+    answer = robot.answer_to(robot.image())
+    assert (answer['status'], answer['reason']) == ('refused', 'no intrinsics')
+    inputs = robot.diagnosis('inputs')
+    assert inputs.level == DiagnosticStatus.ERROR
+    assert 'wrong camera_info' in inputs.message
+    robot.send_info()
+    assert robot.answer_to(robot.image())['status'] == 'localized'
+    assert 'camera_info:' not in robot.diagnosis('inputs').message
+
+
+def test_without_odometry_the_pose_is_published_and_the_missing_link_is_named(
+    robot: Robot,
+) -> None:
+    before = len(robot.poses)
+    assert robot.answer_to(robot.image())['status'] == 'localized'
+    wait_until(lambda: len(robot.poses) > before, 2.0, 'a pose')
+    inputs = robot.diagnosis('inputs')
+    assert inputs.level == DiagnosticStatus.ERROR
+    assert 'map -> odom is not updated' in inputs.message
+
+
+def test_stamps_of_another_time_are_reported(robot: Robot) -> None:
+    image = robot.image()
+    image.header.stamp.sec -= 1000
+    assert robot.answer_to(image)['status'] == 'localized'
+    assert "behind the node's clock" in robot.diagnosis('inputs').message
+    assert robot.answer_to(robot.image())['status'] == 'localized'
+    assert "behind the node's clock" not in robot.diagnosis('inputs').message
+
+
+def test_a_camera_that_stops_is_reported_and_may_come_back(robot: Robot) -> None:
+    robot.answer_to(robot.image())
+    time.sleep(2.2)
+    images = robot.diagnosis('images')
+    assert images.level == DiagnosticStatus.ERROR
+    assert 'no image for' in images.message
+    robot.answer_to(robot.image())
+    assert robot.diagnosis('images').level == DiagnosticStatus.OK
+
+
+@pytest.mark.parametrize('black', [False, True])
+def test_relocalize_answers_with_the_result_of_the_next_image(robot: Robot, black: bool) -> None:
+    pixels = np.zeros_like(robot.frame.image) if black else None
+    answers: list[Any] = []
+    name = '/hloc_localizer/relocalize'
+    asking = threading.Thread(
+        target=lambda: answers.append(robot.client.call(Trigger, name, Trigger.Request()))
+    )
+    asking.start()
+    time.sleep(0.5)
+    assert not answers
+    robot.answer_to(robot.image(pixels))
+    asking.join(5.0)
+    assert answers[0].success is not black
+    assert ('no texture' if black else 'inliers') in answers[0].message
+
+
+def test_relocalize_says_so_when_no_image_comes(robot: Robot) -> None:
+    response = robot.client.call(Trigger, '/hloc_localizer/relocalize', Trigger.Request())
+    assert not response.success
+    assert response.message == 'no image was answered within 2 s'
+
+
+def test_an_initialpose_is_a_prior_and_a_broken_one_is_ignored(robot: Robot) -> None:
+    publisher = robot.client.node.create_publisher(PoseWithCovarianceStamped, 'initialpose', 1)
+    wait_until(publisher.get_subscription_count, 5.0, 'the subscription of initialpose')
+    assert robot.answer_to(robot.image())['status'] == 'localized'
+    wait_until(lambda: len(robot.poses), 2.0, 'a pose')
+    fix = messages.pose_from_message(robot.poses.messages[-1].pose)
+    for frame_id, pose in (('map', fix), ('elsewhere', np.eye(4))):
+        publisher.publish(messages.pose_with_covariance_stamped(frame_id, 0, pose, np.eye(6) * 0.1))
+        time.sleep(0.1)
+        assert robot.answer_to(robot.image())['status'] == 'localized'
+    again = messages.pose_from_message(robot.poses.messages[-1].pose)
+    metres, radians = transforms.pose_distance(fix, again)
+    assert metres < 0.02
+    assert radians < 0.01
+
+
+def test_a_lifecycle_manager_can_bring_the_node_up_down_and_up_again(
+    lounge_map: Path, frame_and_camera: tuple[Frame, Camera], ros_environment: dict[str, str]
+) -> None:
+    client = Client(ros_environment)
+    parameters = {'map': lounge_map, 'autostart': False}
+    with node_process(NODE, ros_environment, parameters) as process:
+        robot = Robot(client, *frame_and_camera)
+
+        def change(transition: int) -> bool:
+            request = ChangeState.Request(transition=Transition(id=transition))
+            response = client.call(ChangeState, '/hloc_localizer/change_state', request, STARTING_S)
+            return bool(response.success)
+
+        for _ in range(2):
+            assert change(Transition.TRANSITION_CONFIGURE)
+            assert change(Transition.TRANSITION_ACTIVATE)
+            robot.wait_for_node()
+            robot.send_info()
+            assert robot.answer_to(robot.image())['status'] == 'localized'
+            assert change(Transition.TRANSITION_DEACTIVATE)
+            assert change(Transition.TRANSITION_CLEANUP)
+            wait_until(
+                lambda: not client.node.count_subscribers('/image'), 5.0, 'the end of listening'
+            )
+        assert process.stop() == 0
+        assert 'Traceback' not in process.output, process.output
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'named'),
+    [
+        ({}, "parameter 'map' is not set"),
+        ({'map': '/nowhere'}, '/nowhere: there is no such map folder'),
+        ({'map': '/tmp'}, 'not a map'),
+        ({'map': '/tmp', 'tf_mode': 'sideways'}, "parameter 'tf_mode': 'sideways' is not one of"),
+        ({'map': '/tmp', 'tf_rate_hz': -1.0}, "parameter 'tf_rate_hz': -1.0 is not allowed"),
+        ({'map': '/tmp', 'camera_info_file': '/no.yaml'}, '/no.yaml: cannot be read'),
+    ],
+)
+def test_what_a_user_gets_wrong_ends_with_one_line_and_status_2(
+    parameters: dict[str, object], named: str, ros_environment: dict[str, str]
+) -> None:
+    with node_process(NODE, ros_environment, parameters) as process:
+        assert process.wait(STARTING_S) == 2
+    assert named in process.output
+    assert len(process.output.strip().splitlines()) == 1, process.output
