@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import h5py
@@ -34,6 +35,13 @@ def test_features_come_back_unchanged(tmp_path: Path) -> None:
         for field in ('keypoints', 'descriptors', 'scores', 'scales'):
             np.testing.assert_array_equal(getattr(read[name], field), getattr(expected, field))
         assert read[name].image_size == (1536, 1024)
+
+
+def test_the_same_features_give_the_same_bytes_at_another_time(tmp_path: Path) -> None:
+    for name in ('first.h5', 'second.h5'):
+        hloc_files.write_features(tmp_path / name, {'camera/1.jpg': make_features(30)})
+        time.sleep(1.1)  # HDF5 can store times, in seconds
+    assert (tmp_path / 'first.h5').read_bytes() == (tmp_path / 'second.h5').read_bytes()
 
 
 def test_the_layout_is_the_one_hloc_reads(tmp_path: Path) -> None:
