@@ -48,6 +48,7 @@ class BagSource:
         self._options = options
         self._notes: list[str] = []
         with BagReader(path) as bag:
+            self._cut = bag.cut
             self._streams = {stream.topic: stream for stream in find_cameras(bag, options)}
             self._names = _camera_names(list(self._streams.values()))
             self._depth_topic = _depth_topic(bag, options)
@@ -127,6 +128,8 @@ class BagSource:
                 depth_m=depth_m,
             )
         self._notes = left_out.lines()
+        if self._cut:
+            self._notes.append(f'{self._path} is cut off: read up to its last whole record')
         self._require_frames(seen, posed, left_out)
 
     def _require_frames(self, seen: int, posed: int, left_out: _LeftOut) -> None:

@@ -17,6 +17,7 @@ from rosbags.rosbag2 import ReaderError as Reader2Error
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from hloc_localizer.errors import InputError
+from hloc_localizer.sources.cut_mcap import CutMcap
 
 STORAGE_SUFFIXES = ('.bag', '.mcap', '.db3')
 
@@ -62,6 +63,7 @@ class BagReader:
         self._stack = contextlib.ExitStack()
         with self._errors():
             paths = _paths_of(path)
+            self.cut = any(isinstance(each, CutMcap) for each in paths)
             self._ros1 = paths[0].suffix == '.bag'
             self._readers: list[Any] = [
                 self._stack.enter_context(Reader1(each) if self._ros1 else Reader2(each))
@@ -71,7 +73,8 @@ class BagReader:
         self.topics = self._topics()
         if not any(topic.count for topic in self.topics.values()):
             self.close()
-            raise InputError(f'{path}: the bag holds no messages; record it again')
+            state = ' before it is cut off' if self.cut else ''
+            raise InputError(f'{path}: the bag holds no messages{state}; record it again')
 
     def _topics(self) -> dict[str, Topic]:
         topics: dict[str, Topic] = {}
@@ -218,12 +221,14 @@ def _storage_files(path: Path) -> list[Path]:
     return sorted(each for each in path.iterdir() if each.suffix in STORAGE_SUFFIXES[1:])
 
 
-def _paths_of(path: Path) -> list[Path]:
-    """Return what the readers open: the path, or its files where a folder has no metadata."""
-    paths = [path]
-    if path.is_dir() and not (path / 'metadata.yaml').is_file():
-        paths = _storage_files(path)
-    for each in paths:
-        if each.is_file() and not each.stat().st_size:
+def _paths_of(path: Path) -> list[Any]:
+    """Return what the readers open: the path, or its files where it is a folder left unclosed."""
+    files = [path] if path.is_file() else sorted(path.glob('*.mcap'))
+    for each in files:
+        if not each.stat().st_size:
             raise InputError(f'{each}: the file is empty; record the bag again')
-    return paths
+    if any(CutMcap.is_cut(each) for each in files):
+        return [CutMcap(each) if CutMcap.is_cut(each) else each for each in files]
+    if path.is_dir() and not (path / 'metadata.yaml').is_file():
+        return list(_storage_files(path))
+    return [path]
