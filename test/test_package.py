@@ -35,7 +35,7 @@ def test_launch_files_and_configuration_are_installed(repository: Path, installe
     for folder, pattern in (('launch', '*.launch.py'), ('config', '*.*')):
         names = sorted(path.name for path in (repository / folder).glob(pattern))
         assert names
-        assert sorted(path.name for path in (share / folder).iterdir()) == names
+        assert sorted(path.name for path in (share / folder).glob(pattern)) == names
     assert (share / 'launch' / 'localize.launch.py').is_file()
     assert (share / 'launch' / 'build_map.launch.py').is_file()
 

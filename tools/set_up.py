@@ -38,8 +38,8 @@ class Environment:
 
     def create(self) -> None:
         """Make the environment; one of another Python or another ROS makes room for it."""
-        prefix = os.environ.get('AMENT_PREFIX_PATH', '') if self.system_ros else ''
-        inputs = f'{sys.version} {sys.base_prefix} {prefix}'
+        distribution = os.environ['ROS_DISTRO'] if self.system_ros else 'wheels'
+        inputs = f'{sys.version} {sys.base_prefix} {distribution}'
         if self._is_done('venv', inputs):
             return
         if self.folder.exists():

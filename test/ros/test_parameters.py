@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 rclpy = pytest.importorskip('rclpy', reason='needs ROS 2')
-from rclpy.node import Node  # noqa: E402
-from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.node import Node
+from rclpy.parameter import Parameter
 
-from hloc_localizer.errors import InputError  # noqa: E402
-from hloc_localizer.options import Options, option  # noqa: E402
-from hloc_localizer.ros.parameters import check_change, declare_options  # noqa: E402
+from hloc_localizer.errors import InputError
+from hloc_localizer.options import Options, option
+from hloc_localizer.ros.parameters import check_change, declare_options
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 
 rclpy = pytest.importorskip('rclpy', reason='needs ROS 2')
-from geometry_msgs.msg import TransformStamped  # noqa: E402
-from rclpy.duration import Duration  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.node import Node  # noqa: E402
-from rclpy.parameter import Parameter  # noqa: E402
-from rclpy.qos import DurabilityPolicy, ReliabilityPolicy  # noqa: E402
-from rclpy.time import Time  # noqa: E402
-from rosgraph_msgs.msg import Clock  # noqa: E402
+from geometry_msgs.msg import TransformStamped
+from rclpy.duration import Duration
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rclpy.time import Time
+from rosgraph_msgs.msg import Clock
 
-from hloc_localizer.geometry import transforms  # noqa: E402
-from hloc_localizer.ros import tf as chosen  # noqa: E402
-from hloc_localizer.ros.messages import transform_from_message, transform_message  # noqa: E402
+from hloc_localizer.geometry import transforms
+from hloc_localizer.ros import tf as chosen
+from hloc_localizer.ros.messages import transform_from_message, transform_message
 
 START_NS = 1_700_000_000_000_000_000
 STAND_IN = 'hloc_localizer.ros._tf_stand_in'
