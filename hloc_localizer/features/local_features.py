@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hloc_localizer.options import Options, option
+
 
 @dataclass(frozen=True)
 class LocalFeatures:
@@ -42,6 +44,21 @@ class Matches:
         return len(self.indices)
 
 
+@dataclass(frozen=True)
+class NearestNeighbourOptions(Options):
+    """How descriptors are compared."""
+
+    max_ratio: float = option(
+        0.85,
+        'Largest distance to the best match, relative to the second best (Lowe 2004); 1 is off.',
+        minimum=0.1,
+        maximum=1.0,
+    )
+    min_similarity: float = option(
+        0.6, 'Smallest cosine between matching descriptors.', minimum=-1.0, maximum=1.0
+    )
+
+
 class FrontEnd(Protocol):
     """An extractor of local features with the matcher that belongs to it."""
 
@@ -53,6 +70,11 @@ class FrontEnd(Protocol):
     @property
     def descriptor_size(self) -> int:
         """D, the length of a descriptor."""
+        ...
+
+    @property
+    def nearest(self) -> NearestNeighbourOptions | None:
+        """How plain descriptors compare; None when a learned matcher needs whole images."""
         ...
 
     def extract(self, image: NDArray[np.uint8]) -> LocalFeatures:

@@ -7,26 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hloc_localizer.features.local_features import LocalFeatures, Matches
-from hloc_localizer.options import Options, option
-from dataclasses import dataclass
+from hloc_localizer.features.local_features import (
+    LocalFeatures,
+    Matches,
+    NearestNeighbourOptions,
+)
 
 Similarity = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class NearestNeighbourOptions(Options):
-    """How descriptors are compared."""
-
-    max_ratio: float = option(
-        0.85,
-        'Largest distance to the best match, relative to the second best (Lowe 2004); 1 is off.',
-        minimum=0.1,
-        maximum=1.0,
-    )
-    min_similarity: float = option(
-        0.6, 'Smallest cosine between matching descriptors.', minimum=-1.0, maximum=1.0
-    )
 
 
 def match_nearest(

@@ -11,8 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hloc_localizer.features.local_features import LocalFeatures, Matches
-from hloc_localizer.features.nearest_neighbour import NearestNeighbourOptions, match_nearest
+from hloc_localizer.features.local_features import (
+    LocalFeatures,
+    Matches,
+    NearestNeighbourOptions,
+)
+from hloc_localizer.features.nearest_neighbour import match_nearest
 from hloc_localizer.options import Options, option
 
 
@@ -45,6 +49,7 @@ class Sift:
     def __init__(self, options: SiftOptions | None = None) -> None:
         self.options = options or SiftOptions()
         self.options.check()
+        self.nearest: NearestNeighbourOptions | None = self.options.match
         self._detectors = threading.local()
 
     def extract(self, image: NDArray[np.uint8]) -> LocalFeatures:

@@ -29,6 +29,8 @@ class MapImage:
     features: LocalFeatures
     plane: NDArray[np.float64]
     """(N, 2) keypoints on the plane z = 1; NaN where the camera model ends."""
+    colors: NDArray[np.uint8]
+    """(N, 3) RGB of the image at the keypoints."""
 
 
 PairMatches = dict[tuple[int, int], NDArray[np.int32]]

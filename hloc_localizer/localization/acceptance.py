@@ -1,0 +1,79 @@
+"""Whether a pose may be published: an inlier count alone is no proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.geometry.absolute_pose import RefinedPose
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization.options import AcceptanceOptions
+from hloc_localizer.localization.result import Reason
+
+_GRID = (8, 6)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for a pose."""
+
+    inliers: int
+    cells: int
+    """Cells of the image grid with an inlier."""
+    visible_ratio: float
+    """Share of the map points that should be visible which were found where they should be,
+    averaged over the cells of the grid: a poster full of matches counts as much as a wall
+    without any."""
+    position_sigma_m: float
+    rotation_sigma_deg: float
+
+
+def weigh(
+    camera: Camera,
+    pose: RefinedPose,
+    inlier_pixels: NDArray[np.float64],
+    visible_pixels: NDArray[np.float64],
+) -> Evidence:
+    """
+    Collect the evidence for a pose.
+
+    :param inlier_pixels: (M, 2) keypoints that agree with the pose.
+    :param visible_pixels: (V, 2) projections of the map points that should be visible.
+    """
+    found = _count_in_cells(camera, inlier_pixels)
+    expected = _count_in_cells(camera, visible_pixels)
+    judged = expected >= _MIN_EXPECTED
+    ratios = np.minimum(found[judged] / expected[judged], 1.0)
+    covariance = pose.covariance
+    return Evidence(
+        inliers=len(inlier_pixels),
+        cells=int((found > 0).sum()),
+        visible_ratio=float(ratios.mean()) if len(ratios) else 0.0,
+        position_sigma_m=float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1])),
+        rotation_sigma_deg=float(np.degrees(np.sqrt(np.linalg.eigvalsh(covariance[3:, 3:])[-1]))),
+    )
+
+
+_MIN_EXPECTED = 3
+
+
+def _count_in_cells(camera: Camera, pixels: NDArray[np.float64]) -> NDArray[np.intp]:
+    columns = np.clip(pixels[:, 0] / camera.width * _GRID[0], 0, _GRID[0] - 1).astype(np.intp)
+    rows = np.clip(pixels[:, 1] / camera.height * _GRID[1], 0, _GRID[1] - 1).astype(np.intp)
+    return np.bincount(rows * _GRID[0] + columns, minlength=_GRID[0] * _GRID[1])
+
+
+def judge(evidence: Evidence, options: AcceptanceOptions) -> Reason:
+    """Return :attr:`Reason.NONE` for a pose that may be published, else what is against it."""
+    if evidence.inliers < options.min_inliers:
+        return Reason.FEW_INLIERS
+    if evidence.cells < options.min_inlier_cells:
+        return Reason.POOR_SPREAD
+    uncertain_position = evidence.position_sigma_m > options.max_position_sigma_m
+    if uncertain_position or evidence.rotation_sigma_deg > options.max_rotation_sigma_deg:
+        return Reason.UNCERTAIN
+    if evidence.visible_ratio < options.min_visible_ratio:
+        return Reason.CONTRADICTED
+    return Reason.NONE

@@ -1,0 +1,84 @@
+"""Candidates: the map images like a query, grouped into places that share points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.localization.options import RetrievalOptions
+from hloc_localizer.maps.runtime import RuntimeMap
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Retrieved map images, best first."""
+
+    images: NDArray[np.intp]
+    """(K,) indices of map images."""
+    scores: NDArray[np.float32]
+    """(K,) cosines of the global descriptors."""
+
+
+def retrieve(
+    global_descriptor: NDArray[np.float32],
+    map_descriptors: NDArray[np.float32],
+    options: RetrievalOptions,
+) -> Candidates:
+    """
+    Find the map images most like a query.
+
+    :param global_descriptor: (G,) of unit length.
+    :param map_descriptors: (I, G).
+    """
+    scores = map_descriptors @ global_descriptor
+    order = np.argsort(-scores, kind='stable')[: options.candidates]
+    return Candidates(order, scores[order])
+
+
+def group_by_place(
+    runtime: RuntimeMap, images: NDArray[np.intp], min_covisible: int
+) -> list[NDArray[np.intp]]:
+    """
+    Split map images into groups connected by shared points.
+
+    Matches to several places at once would compete in the ratio test and in the vote for a pose.
+
+    :returns: groups in the order of their first image.
+    """
+    label = np.arange(len(images))
+    position = {int(image): index for index, image in enumerate(images)}
+    for index, image in enumerate(images):
+        begin, end = runtime.covisible_offsets[image], runtime.covisible_offsets[image + 1]
+        enough = runtime.covisible_count[begin:end] >= min_covisible
+        for other in runtime.covisible_image[begin:end][enough]:
+            if int(other) in position:
+                label[label == label[position[int(other)]]] = label[index]
+    return [images[label == first] for first in dict.fromkeys(label.tolist())]
+
+
+def neighbours_of(
+    runtime: RuntimeMap,
+    images: NDArray[np.intp],
+    map_from_camera: NDArray[np.float64],
+    max_images: int,
+) -> NDArray[np.intp]:
+    """
+    Return the map images that a camera at a pose should share most points with.
+
+    They are taken from the covisible images of the given ones, those first that look the same way
+    from nearby.
+    """
+    covisible = [
+        runtime.covisible_image[runtime.covisible_offsets[i] : runtime.covisible_offsets[i + 1]]
+        for i in images
+    ]
+    pool = np.unique(np.concatenate([images, *covisible])).astype(np.intp)
+    poses = runtime.map_from_camera[pool]
+    along = poses[:, :3, 2] @ map_from_camera[:3, 2]
+    distance = np.linalg.norm(poses[:, :3, 3] - map_from_camera[:3, 3], axis=1)
+    scale = max(float(np.median(distance)), 1e-6)
+    badness = (1.0 - along) + 0.25 * distance / scale
+    kept = np.argsort(badness + 10.0 * (along < 0.5), kind='stable')[:max_images]
+    return pool[kept]

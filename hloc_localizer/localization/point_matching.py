@@ -1,0 +1,209 @@
+"""Matching a query's keypoints to map points: over whole candidates, or near a known pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from hloc_localizer.features.local_features import LocalFeatures, NearestNeighbourOptions
+from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization.options import GuidedMatchingOptions
+from hloc_localizer.maps.quantisation import restore_descriptors
+from hloc_localizer.maps.runtime import RuntimeMap
+
+
+@dataclass(frozen=True)
+class PointMatches:
+    """Matches between query keypoints and map points, each used at most once."""
+
+    keypoint: NDArray[np.intp]
+    """(M,) index into the query's keypoints."""
+    point: NDArray[np.intp]
+    """(M,) index into the map's points."""
+    score: NDArray[np.float32]
+    """(M,) confidence, larger is better."""
+
+    def __len__(self) -> int:
+        return len(self.keypoint)
+
+
+class PointIndex:
+    """The points and descriptors that sets of map images see, without repetition."""
+
+    def __init__(self, runtime: RuntimeMap) -> None:
+        self._runtime = runtime
+        count = len(runtime.descriptor_point)
+        self._first_descriptor = np.searchsorted(
+            runtime.descriptor_point, np.arange(len(runtime.points) + 1)
+        )
+        if count and np.any(np.diff(runtime.descriptor_point) < 0):
+            raise ValueError('descriptors are not in the order of their points')
+
+    def points_of(self, images: NDArray[np.intp]) -> NDArray[np.int32]:
+        """Return the points seen by any of the images, ascending."""
+        seen = np.zeros(len(self._runtime.points), np.bool_)
+        offsets = self._runtime.observation_offsets
+        for image in images:
+            seen[self._runtime.observation_point[offsets[image] : offsets[image + 1]]] = True
+        return np.flatnonzero(seen).astype(np.int32)
+
+    def descriptors_seen_by(
+        self, images: NDArray[np.intp]
+    ) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+        """Return the descriptors (ascending) by which the images see their points."""
+        used = np.zeros(len(self._runtime.descriptors), np.bool_)
+        offsets = self._runtime.observation_offsets
+        for image in images:
+            used[self._runtime.observation_descriptor[offsets[image] : offsets[image + 1]]] = True
+        rows = np.flatnonzero(used)
+        return self._runtime.descriptor_point[rows], rows
+
+    def descriptors_of(
+        self, points: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+        """Return all descriptors of some points: for each its point, and its row."""
+        begin, end = self._first_descriptor[points], self._first_descriptor[points + 1]
+        counts = end - begin
+        starts = np.repeat(begin - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
+        return np.repeat(points, counts), starts + np.arange(counts.sum())
+
+
+def match_points(
+    query: LocalFeatures,
+    runtime: RuntimeMap,
+    index: PointIndex,
+    places: list[NDArray[np.intp]],
+    options: NearestNeighbourOptions,
+) -> list[PointMatches]:
+    """
+    Match a query to the points of several places in one multiplication.
+
+    The ratio test compares with the second best *point*: the same point seen from elsewhere is no
+    rival.
+
+    :param places: groups of map images; matches are mutual within each.
+    """
+    everything = np.concatenate(places)
+    point, rows = index.descriptors_seen_by(everything)
+    if len(rows) == 0 or len(query) == 0:
+        return [_no_matches() for _ in places]
+    described = restore_descriptors(runtime.descriptors[rows])
+    cosines = described @ query.descriptors.astype(np.float32, copy=False).T
+    points, starts = np.unique(point, return_index=True)
+    by_point = np.maximum.reduceat(cosines, starts, axis=0) if len(points) < len(rows) else cosines
+    results = []
+    for place in places:
+        if len(places) == 1:
+            results.append(_mutual(by_point, points, options))
+            continue
+        inside = np.isin(points, index.points_of(place), assume_unique=True)
+        results.append(_mutual(by_point[inside], points[inside], options))
+    return results
+
+
+def _mutual(
+    cosines: NDArray[np.float32], points: NDArray[np.int32], options: NearestNeighbourOptions
+) -> PointMatches:
+    """Choose mutual best pairs of points (P) and keypoints (N) with a ratio test over the points."""
+    if len(points) < 2:
+        return _no_matches()
+    every_keypoint = np.arange(cosines.shape[1])
+    by_keypoint = np.ascontiguousarray(cosines.T)
+    best_point = by_keypoint.argmax(axis=1)
+    best = by_keypoint[every_keypoint, best_point]
+    best_keypoint = cosines.argmax(axis=1)
+    kept = np.flatnonzero(
+        (best_keypoint[best_point] == every_keypoint) & (best >= options.min_similarity)
+    )
+    rivals = by_keypoint[kept]
+    rivals[np.arange(len(kept)), best_point[kept]] = -1.0
+    second = rivals.max(axis=1, initial=-1.0)
+    ratio = (1.0 - best[kept]) / np.maximum(1.0 - second, 1e-6)
+    clear = ratio <= options.max_ratio**2
+    kept, ratio = kept[clear], ratio[clear]
+    surest = np.argsort(ratio, kind='stable')
+    kept, ratio = kept[surest], ratio[surest]
+    return PointMatches(kept, points[best_point[kept]].astype(np.intp), 1.0 - ratio)
+
+
+def match_near_pose(
+    query: LocalFeatures,
+    tree: cKDTree,
+    runtime: RuntimeMap,
+    index: PointIndex,
+    points: NDArray[np.int32],
+    camera: Camera,
+    map_from_camera: NDArray[np.float64],
+    options: GuidedMatchingOptions,
+) -> tuple[PointMatches, NDArray[np.float64]]:
+    """
+    Match map points to the keypoints near their projections.
+
+    :param tree: the query's keypoints.
+    :param points: the points to search.
+    :returns: the matches, and the pixels (V, 2) where points should be visible.
+    """
+    in_camera = transforms.apply(transforms.invert(map_from_camera), runtime.points[points])
+    pixels = camera.project(in_camera)
+    inside = camera.contains(pixels, border=2.0)
+    points, pixels = points[inside], pixels[inside]
+    if len(points) == 0:
+        return _no_matches(), pixels
+    radius = options.radius_px * camera.width / 640.0
+    near = tree.query_ball_point(pixels, radius, return_sorted=False)
+    counts = np.fromiter((len(found) for found in near), np.intp, len(near))
+    if counts.sum() == 0:
+        return _no_matches(), pixels
+    keypoint = np.fromiter((k for found in near for k in found), np.intp, int(counts.sum()))
+    slot = np.repeat(np.arange(len(points)), counts)
+    score = _best_cosines(query, runtime, index, points, keypoint, slot)
+    return _mutual_pairs(keypoint, slot, score, points, options.min_similarity), pixels
+
+
+def _best_cosines(
+    query: LocalFeatures,
+    runtime: RuntimeMap,
+    index: PointIndex,
+    points: NDArray[np.int32],
+    keypoint: NDArray[np.intp],
+    slot: NDArray[np.intp],
+) -> NDArray[np.float32]:
+    """Return for each pair of a keypoint and a point the best cosine over the descriptors."""
+    point_of_row, rows = index.descriptors_of(points)
+    described = restore_descriptors(runtime.descriptors[rows])
+    slot_of_row = np.searchsorted(points, point_of_row)
+    first_row = np.searchsorted(slot_of_row, np.arange(len(points) + 1))
+    counts = np.diff(first_row)
+    wanted = query.descriptors[keypoint].astype(np.float32, copy=False)
+    score = np.full(len(keypoint), -1.0, np.float32)
+    for view in range(int(counts.max(initial=0))):
+        has = np.flatnonzero(counts[slot] > view)
+        cosines = np.einsum('nd,nd->n', wanted[has], described[first_row[slot[has]] + view])
+        score[has] = np.maximum(score[has], cosines)
+    return score
+
+
+def _mutual_pairs(
+    keypoint: NDArray[np.intp],
+    slot: NDArray[np.intp],
+    score: NDArray[np.float32],
+    points: NDArray[np.int32],
+    min_similarity: float,
+) -> PointMatches:
+    """Keep the pairs that are the best of their keypoint and the best of their point."""
+    order = np.argsort(-score, kind='stable')
+    order = order[score[order] >= min_similarity]
+    first_of_keypoint = np.zeros(len(order), np.bool_)
+    first_of_keypoint[np.unique(keypoint[order], return_index=True)[1]] = True
+    first_of_slot = np.zeros(len(order), np.bool_)
+    first_of_slot[np.unique(slot[order], return_index=True)[1]] = True
+    kept = order[first_of_keypoint & first_of_slot]
+    return PointMatches(keypoint[kept], points[slot[kept]].astype(np.intp), score[kept])
+
+
+def _no_matches() -> PointMatches:
+    return PointMatches(np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0, np.float32))

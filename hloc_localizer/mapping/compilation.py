@@ -1,0 +1,147 @@
+"""From a reconstruction to the file that the localizer reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.mapping.matching import MapImage
+from hloc_localizer.mapping.options import CompilationOptions
+from hloc_localizer.mapping.tracks import Tracks, point_sigmas
+from hloc_localizer.maps.quantisation import quantise_descriptors
+from hloc_localizer.maps.runtime import RuntimeMap
+
+
+def compile_map(
+    images: Sequence[MapImage],
+    cameras: Sequence[Camera],
+    poses: NDArray[np.float64],
+    tracks: Tracks,
+    *,
+    global_descriptors: NDArray[np.float32],
+    retrieval_arrays: Mapping[str, NDArray[Any]],
+    options: CompilationOptions,
+) -> RuntimeMap:
+    """
+    Arrange a reconstruction for localizing.
+
+    :param images: the I images, with their features.
+    :param poses: (I, 4, 4) refined ``map_from_camera``.
+    :param global_descriptors: (I, G).
+    """
+    descriptors, descriptor_point, observation_descriptor = _share_descriptors(
+        images, tracks, options
+    )
+    covisible_offsets, covisible_image, covisible_count = covisibility(tracks, len(images))
+    return RuntimeMap(
+        image_names=tuple(image.name for image in images),
+        cameras=tuple(cameras),
+        image_camera=np.array([image.camera for image in images], np.int32),
+        map_from_camera=poses,
+        points=tracks.points.astype(np.float32),
+        point_sigma=point_sigmas(tracks, [cameras[image.camera] for image in images], poses),
+        point_colors=_point_colors(images, tracks),
+        observation_offsets=np.searchsorted(tracks.image, np.arange(len(images) + 1)),
+        observation_point=tracks.point,
+        observation_keypoint=_observed(images, tracks, 'keypoints', np.float32),
+        observation_descriptor=observation_descriptor,
+        descriptors=quantise_descriptors(descriptors),
+        descriptor_point=descriptor_point,
+        covisible_offsets=covisible_offsets,
+        covisible_image=covisible_image,
+        covisible_count=covisible_count,
+        global_descriptors=global_descriptors.astype(np.float16),
+        retrieval_arrays=retrieval_arrays,
+    )
+
+
+def covisibility(
+    tracks: Tracks, images: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
+    """Return offsets (I + 1,), the covisible images and how many points they share, most first."""
+    sees = sparse.csr_matrix(
+        (np.ones(len(tracks.point), np.int32), (tracks.image, tracks.point)),
+        shape=(images, len(tracks.points)),
+    )
+    shared = sparse.csr_matrix(sees @ sees.T)
+    shared.setdiag(0)
+    shared.eliminate_zeros()
+    rows = np.repeat(np.arange(images), np.diff(shared.indptr))
+    order = np.lexsort((shared.indices, -shared.data, rows))
+    return (
+        shared.indptr.astype(np.int64),
+        shared.indices[order].astype(np.int32),
+        shared.data[order].astype(np.int32),
+    )
+
+
+def _observed(
+    images: Sequence[MapImage], tracks: Tracks, field: str, dtype: type[Any]
+) -> NDArray[Any]:
+    """Gather a per-keypoint field of the features for all observations."""
+    ends = np.searchsorted(tracks.image, np.arange(len(images) + 1))
+    parts = [
+        getattr(image.features, field)[tracks.keypoint[ends[index] : ends[index + 1]]]
+        for index, image in enumerate(images)
+    ]
+    return np.concatenate(parts).astype(dtype)
+
+
+def _share_descriptors(
+    images: Sequence[MapImage], tracks: Tracks, options: CompilationOptions
+) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
+    """
+    Choose few descriptors for each point such that every observation is near one of them.
+
+    :returns: descriptors (M, D) in the order of their points, the point of each (M,), and the
+        descriptor that stands for each observation (O,).
+    """
+    observed = _observed(images, tracks, 'descriptors', np.float32)
+    order = np.argsort(tracks.point, kind='stable')
+    starts = np.searchsorted(tracks.point[order], np.arange(len(tracks.points) + 1))
+    chosen: list[NDArray[np.int64]] = []
+    stands_for = np.empty(len(tracks.point), np.int32)
+    total = 0
+    for begin, end in zip(starts[:-1], starts[1:], strict=True):
+        members = order[begin:end]
+        picks, nearest = _cover(observed[members], options)
+        chosen.append(members[picks])
+        stands_for[members] = total + nearest
+        total += len(picks)
+    kept = np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
+    return observed[kept], tracks.point[kept], stands_for
+
+
+def _cover(
+    descriptors: NDArray[np.float32], options: CompilationOptions
+) -> tuple[list[int], NDArray[np.intp]]:
+    """Pick the most central descriptor, then the farthest from those picked, until all are near."""
+    cosines = descriptors @ descriptors.T
+    picks = [int(np.argmax(cosines.sum(axis=1)))]
+    near = 1.0 - 0.5 * options.min_descriptor_distance**2
+    while len(picks) < options.max_descriptors_per_point:
+        covered = cosines[:, picks].max(axis=1)
+        farthest = int(np.argmin(covered))
+        if covered[farthest] >= near:
+            break
+        picks.append(farthest)
+    return picks, np.argmax(cosines[:, picks], axis=1)
+
+
+def _point_colors(images: Sequence[MapImage], tracks: Tracks) -> NDArray[np.uint8]:
+    ends = np.searchsorted(tracks.image, np.arange(len(images) + 1))
+    colors = np.concatenate(
+        [
+            image.colors[tracks.keypoint[ends[index] : ends[index + 1]]]
+            for index, image in enumerate(images)
+        ]
+    )
+    sums = np.zeros((len(tracks.points), 3))
+    np.add.at(sums, tracks.point, colors)
+    counts = np.bincount(tracks.point, minlength=len(tracks.points))
+    return np.asarray(np.round(sums / np.maximum(counts, 1)[:, None]), np.uint8)
