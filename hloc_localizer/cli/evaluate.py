@@ -11,7 +11,7 @@ from typing import Any
 from hloc_localizer.cli.options import add_option_arguments, options_from
 from hloc_localizer.cli.output import check_file_output, check_folder_output, write_text
 from hloc_localizer.cli.progress import command_progress
-from hloc_localizer.errors import HlocLocalizerError
+from hloc_localizer.errors import HlocLocalizerError, InputError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -59,16 +59,23 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = Map.load(arguments.map)
     localizer = Localizer(loaded, options.localizer)
     source = open_source(arguments.source, _source_options(arguments, options.source))
+    if arguments.ground_truth_child == 'base' and source.description.get('kind') != 'bag':
+        raise InputError(
+            f'{arguments.source}: only a bag knows how the camera is mounted on the base; give '
+            'poses of the camera and --ground-truth-child camera'
+        )
     with command_progress() as progress:
         evaluation = evaluate_source(localizer, source, references, loaded.compiled_bytes, progress)
     summary = evaluation.as_dict()
     if arguments.json is not None:
-        text = json.dumps(summary, indent=2, allow_nan=False) + '\n'
-        write_text(arguments.json, text)
+        write_text(arguments.json, json.dumps(summary, indent=2, allow_nan=False) + '\n')
     if arguments.report is not None:
         title = f'{arguments.source.name} in {arguments.map.name}'
         write_report(evaluation, loaded.runtime.points, arguments.report, title)
-    rows = summary_rows(summary)
+    return _tell(summary, summary_rows(summary))
+
+
+def _tell(summary: dict[str, Any], rows: list[tuple[str, str]]) -> int:
     width = max(len(name) for name, _ in rows)
     print('\n'.join(f'{name:<{width}}  {text}' for name, text in rows))
     if not summary['localized']:
