@@ -73,8 +73,12 @@ class BagPlayer:
         self._node = node
         self._playback = playback or Playback()
         self._on_published = on_published
+        self.shift_ns = 0
+        """How far the stamps of the present pass were moved."""
         if self._playback.restamp and self._playback.clock:
             raise InputError('bag player: restamp and clock exclude each other; choose one')
+        self.shift_ns = 0
+        """What is added to the recorded stamps when they are moved to now."""
         self._reader = BagReader(bag)
         self._types = self._installed_types()
         rename = dict(self._playback.remap)
@@ -136,7 +140,8 @@ class BagPlayer:
     def _play_once(self) -> int:
         begin_ns = self._reader.start_ns + round(self._playback.start_s * 1e9)
         begin = time.monotonic()
-        shift_ns = time.time_ns() - begin_ns if self._playback.restamp else 0
+        self.shift_ns = time.time_ns() - begin_ns if self._playback.restamp else 0
+        self.shift_ns = shift_ns
         count = 0
         for topic, time_ns, record in self._span(begin_ns):
             # Latched messages from before the span belong to it, as rosbag2 plays them.
@@ -151,8 +156,8 @@ class BagPlayer:
                     for transform in message.transforms
                     if transform.header.frame_id.lstrip('/') not in self._playback.skip_tf_parents
                 ]
-            if shift_ns:
-                _shift_stamps(message, shift_ns)
+            if self.shift_ns:
+                _shift_stamps(message, self.shift_ns)
             self._publishers[topic].publish(message)
             self._on_published(self._names[topic], time_ns, message)
             count += 1

@@ -12,12 +12,13 @@ from typing import Any
 import rclpy.clock
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Trigger
 
@@ -28,7 +29,7 @@ from hloc_localizer.ros import tf
 from hloc_localizer.ros.active_localizer import ActiveLocalizer
 from hloc_localizer.ros.camera_input import CameraInput
 from hloc_localizer.ros.diagnostics import Diagnostics
-from hloc_localizer.ros.frame_processor import FrameProcessor
+from hloc_localizer.ros.frame_processor import FrameProcessor, FrameResult
 from hloc_localizer.ros.initial_pose import InitialPose
 from hloc_localizer.ros.map_to_odom import MapToOdom
 from hloc_localizer.ros.options import LocalizerNodeOptions
@@ -189,17 +190,15 @@ class LocalizerNode(LifecycleNode):
         if not self._camera.from_file:
             self._subscribe(CameraInfo, 'camera_info', self._on_camera_info, _SENSOR_QOS)
         self._subscribe(PoseWithCovarianceStamped, 'initialpose', self._on_initial_pose, 1)
-        # A group of its own: an answer waits for an image, which another thread must receive.
+        # A group of its own: the answer waits for an image, which must be received meanwhile.
         service = self.create_service(
-            Trigger,
-            '~/relocalize',
-            self._on_relocalize,
-            callback_group=MutuallyExclusiveCallbackGroup(),
+            Trigger, '~/relocalize', self._on_relocalize, callback_group=ReentrantCallbackGroup()
         )
         self._active_entities.append((self.destroy_service, service))
         # Steady time, so that a stopped clock is reported too.
-        steady = Clock(clock_type=rclpy.clock.ClockType.STEADY_TIME)  # type: ignore[attr-defined]
-        timer = self.create_timer(_DIAGNOSTICS_PERIOD_S, self._on_diagnostics, clock=steady)
+        timer = self.create_timer(
+            _DIAGNOSTICS_PERIOD_S, self._on_diagnostics, clock=_steady_clock()
+        )
         self._active_entities.append((self.destroy_timer, timer))
         if options.tf_mode == 'map_to_odom':
             timer = self.create_timer(1.0 / options.tf_rate_hz, self._map_to_odom.broadcast)
@@ -259,27 +258,48 @@ class LocalizerNode(LifecycleNode):
         except InputError as error:
             self.get_logger().warning(f'ignoring an initialpose: {error}')
 
-    def _on_relocalize(
+    async def _on_relocalize(
         self, request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
+        """Answer with the result of the next image, while the executor goes on receiving it."""
         response.success = False
-        active = self._active
-        if active is None:
+        if self._active is None:
             response.message = 'the node is not active'
             return response
-        timeout_s = self._options.relocalize_timeout_s
-        try:
-            result = active.next_result().result(timeout_s)
-        except concurrent.futures.CancelledError:
-            response.message = 'the node was deactivated'
-        except concurrent.futures.TimeoutError:
-            response.message = f'no image was answered within {timeout_s:g} s'
+        outcome: FrameResult | str = await self._next_outcome(self._active)  # type: ignore[assignment]
+        if isinstance(outcome, str):
+            response.message = outcome
+        elif outcome.localized:
+            response.success = True
+            response.message = f'localized with {outcome.inliers} inliers'
         else:
-            response.success = result.localized
-            response.message = (
-                f'localized with {result.inliers} inliers' if result.localized else result.detail
-            )
+            response.message = outcome.detail
         return response
+
+    def _next_outcome(self, active: ActiveLocalizer) -> Future[Any]:
+        """Return what the next image gives, or a line that says why there was none."""
+        outcome: Future[Any] = Future()
+
+        def settle(value: FrameResult | str) -> None:
+            if not outcome.done():
+                outcome.set_result(value)
+                if self.executor is not None:
+                    self.executor.wake()
+
+        def answered(result: concurrent.futures.Future[FrameResult]) -> None:
+            settle('the node was deactivated' if result.cancelled() else result.result())
+
+        def expired() -> None:
+            settle(f'no image was answered within {timeout_s:g} s')
+
+        def forget_timer(_: object) -> None:
+            self.destroy_timer(timer)
+
+        timeout_s = self._options.relocalize_timeout_s
+        timer = self.create_timer(timeout_s, expired, clock=_steady_clock())
+        outcome.add_done_callback(forget_timer)
+        active.next_result().add_done_callback(answered)
+        return outcome
 
     def _on_diagnostics(self) -> None:
         if self._active is None or self._map is None:
@@ -308,6 +328,10 @@ class LocalizerNode(LifecycleNode):
         return check_change(self, LocalizerNodeOptions(), parameters, fixed)
 
 
+def _steady_clock() -> Clock:
+    return Clock(clock_type=rclpy.clock.ClockType.STEADY_TIME)  # type: ignore[attr-defined]
+
+
 def _start(node: LocalizerNode) -> int | None:
     """Bring the node up if it is to start by itself; an exit status if that fails."""
     if not node.autostart:
@@ -320,7 +344,7 @@ def _start(node: LocalizerNode) -> int | None:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop; return the exit status."""
-    return run_node(LocalizerNode, name=NODE_NAME, start=_start, threads=3, args=args)
+    return run_node(LocalizerNode, name=NODE_NAME, start=_start, args=args)
 
 
 if __name__ == '__main__':

@@ -139,7 +139,7 @@ def _start(node: MapBuilderNode) -> int | None:
 
 def main(args: list[str] | None = None) -> int:
     """Build one map; return the exit status."""
-    return run_node(MapBuilderNode, name=NODE_NAME, start=_start, threads=1, args=args)
+    return run_node(MapBuilderNode, name=NODE_NAME, start=_start, args=args)
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 import rclpy
 import rclpy.logging
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
@@ -31,7 +31,6 @@ def run_node(
     *,
     name: str,
     start: Callable[[_NodeT], int | None],
-    threads: int,
     args: list[str] | None,
 ) -> int:
     """
@@ -39,7 +38,6 @@ def run_node(
 
     :param name: of the logger, while there is no node.
     :param start: called once before spinning; an exit status ends the process at once.
-    :param threads: callbacks that may run at the same time.
     :param args: command line, None takes the one of the process.
     :returns: exit status: the node's own, or 1 or 2 as the error that ended it says.
     """
@@ -50,7 +48,7 @@ def run_node(
         status = start(node)
         if status is not None:
             return status
-        _spin(node, threads)
+        _spin(node)
     except HlocLocalizerError as error:
         rclpy.logging.get_logger(name).error(str(error))
         return error.exit_status
@@ -68,9 +66,10 @@ def run_node(
     return node.exit_status if node is not None else 0
 
 
-def _spin(node: object, threads: int) -> None:
+def _spin(node: object) -> None:
     assert isinstance(node, Node)
-    executor = MultiThreadedExecutor(num_threads=threads)
+    # Several threads would cost four times as much for each message that arrives.
+    executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
         executor.spin()

@@ -44,7 +44,7 @@ def test_a_bag_becomes_a_map_and_the_progress_is_told(
     client_saw = [(m.message, {v.key: v.value for v in m.values}) for m in progress.messages]
     client.close()
     built = Map.load(output)
-    verify_map(output)
+    assert verify_map(output).ok
     assert len(built.runtime.image_names) > 15
     assert client_saw[-1][0] == 'done'
     assert client_saw[-1][1]['map'] == str(output)
