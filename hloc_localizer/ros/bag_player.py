@@ -77,8 +77,6 @@ class BagPlayer:
         """How far the stamps of the present pass were moved."""
         if self._playback.restamp and self._playback.clock:
             raise InputError('bag player: restamp and clock exclude each other; choose one')
-        self.shift_ns = 0
-        """What is added to the recorded stamps when they are moved to now."""
         self._reader = BagReader(bag)
         self._types = self._installed_types()
         rename = dict(self._playback.remap)
@@ -141,7 +139,6 @@ class BagPlayer:
         begin_ns = self._reader.start_ns + round(self._playback.start_s * 1e9)
         begin = time.monotonic()
         self.shift_ns = time.time_ns() - begin_ns if self._playback.restamp else 0
-        self.shift_ns = shift_ns
         count = 0
         for topic, time_ns, record in self._span(begin_ns):
             # Latched messages from before the span belong to it, as rosbag2 plays them.
