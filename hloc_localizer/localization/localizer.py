@@ -83,12 +83,19 @@ class Localizer:
         noise = np.random.default_rng(0).integers(0, 255, (camera.height, camera.width), np.uint8)
         self.localize(noise, camera)
 
-    def localize(self, image: NDArray[np.uint8], camera: Camera) -> Localization:
+    def localize(
+        self,
+        image: NDArray[np.uint8],
+        camera: Camera,
+        prior: NDArray[np.float64] | None = None,
+    ) -> Localization:
         """
         Find where an image was taken.
 
         :param image: (H, W) grey or (H, W, 3) RGB.
         :param camera: its calibration, for an image of this size.
+        :param prior: (4, 4) ``map_from_camera`` where it may have been taken: the map images
+            around it are tried beside those retrieved, and must convince like those.
         """
         clock = _Clock()
         if (image.shape[1], image.shape[0]) != camera.image_size:
@@ -103,15 +110,26 @@ class Localizer:
                 self._global_descriptors,
                 self.options.retrieval,
             )
-        best, reason, matched = self._best_hypothesis(features, camera, candidates, clock)
+        best, reason, matched = self._best_hypothesis(
+            features, camera, candidates, prior, clock
+        )
         return self._result(features, best, reason, matched, candidates, clock)
 
     def _best_hypothesis(
-        self, features: LocalFeatures, camera: Camera, candidates: Candidates, clock: _Clock
+        self,
+        features: LocalFeatures,
+        camera: Camera,
+        candidates: Candidates,
+        prior: NDArray[np.float64] | None,
+        clock: _Clock,
     ) -> tuple[Hypothesis | None, Reason, int]:
         """Return the best pose of all places, what is against it, and the most matches found."""
         runtime, options = self.map.runtime, self.options
         places = group_by_place(runtime, candidates.images, options.retrieval.min_covisible)
+        if prior is not None:
+            everywhere = np.arange(len(runtime.image_names))
+            near = neighbours_of(runtime, everywhere, prior, options.guided.max_images)
+            places.insert(0, near)
         with clock('match'):
             matches = self._match(features, places)
         order = sorted(range(len(places)), key=lambda place: -len(matches[place]))
