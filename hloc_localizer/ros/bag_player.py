@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -101,7 +102,7 @@ class BagPlayer:
     def wait_until_received(self, timeout_s: float = 2.0) -> None:
         """Wait until reliable subscribers have acknowledged everything."""
         for publisher in self._publishers.values():
-            publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=timeout_s))
+            publisher.wait_for_all_acked(Duration(seconds=timeout_s))
 
     def close(self) -> None:
         """Close the bag."""

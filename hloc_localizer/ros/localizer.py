@@ -122,24 +122,24 @@ class LocalizerNode(LifecycleNode):
         if not self._options.map:
             raise InputError("parameter 'map' is not set; give the folder of a map")
         begin = time.monotonic()
-        self._map = Map.load(Path(self._options.map).expanduser())
-        self._localizer = Localizer(self._map, self._options.localization)
+        loaded = Map.load(Path(self._options.map).expanduser())
+        self._localizer = Localizer(loaded, self._options.localization)
         self._localizer.warm_up()
-        self._map_frame = self._options.map_frame or self._map.manifest.map_frame
-        runtime = self._map.runtime
-        self.get_logger().info(
-            f'map {self._map.path}: {len(runtime.image_names)} images, {len(runtime.points)} '
-            f'points, loaded and warm in {time.monotonic() - begin:.2f} s; TF from '
-            f'{tf.IMPLEMENTATION}'
-        )
+        self._map_frame = self._options.map_frame or loaded.manifest.map_frame
         self._outputs = LocalizerPublishers(
             node=self,
-            runtime=runtime,
+            runtime=loaded.runtime,
             map_frame=self._map_frame,
             path_length=self._options.path_length,
         )
         self._broadcaster = tf.TransformBroadcaster(self)
         self._transforms = TransformTree(self)
+        self._map = loaded
+        self.get_logger().info(
+            f'map {loaded.path}: {len(loaded.runtime.image_names)} images, '
+            f'{len(loaded.runtime.points)} points, loaded and warm in '
+            f'{time.monotonic() - begin:.2f} s; TF from {tf.IMPLEMENTATION}'
+        )
 
     def _activate(self) -> None:
         assert self._localizer is not None
@@ -225,7 +225,7 @@ class LocalizerNode(LifecycleNode):
 
     def _cleanup(self) -> None:
         self._deactivate()
-        if self._localizer is not None and hasattr(self, '_transforms'):
+        if self._map is not None:
             self._outputs.destroy()
             self._transforms.close()
             self.destroy_publisher(self._broadcaster.pub_tf)

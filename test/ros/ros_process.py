@@ -37,10 +37,10 @@ class NodeProcess:
     def wait(self, timeout_s: float) -> int:
         """Wait for its end and return its exit status."""
         try:
-            self.output += self.process.communicate(timeout=timeout_s)[0] or ''
+            self.output = self.process.communicate(timeout=timeout_s)[0] or ''
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.output += self.process.communicate()[0] or ''
+            self.output = self.process.communicate()[0] or ''
             raise
         return self.process.returncode
 
@@ -72,7 +72,7 @@ def node_process(
     finally:
         if process.poll() is None:
             process.kill()
-        running.output += process.communicate()[0] or ''
+        running.output = process.communicate()[0] or ''
 
 
 @dataclass
