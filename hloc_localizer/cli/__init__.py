@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from hloc_localizer import __version__
 from hloc_localizer.errors import HlocLocalizerError
 
-_COMMANDS = ('build', 'localize', 'evaluate', 'info', 'verify', 'export', 'weights')
+_COMMANDS = ('build', 'localize', 'evaluate', 'info', 'verify', 'export', 'weights', 'demo')
 """Modules of this package with ``add_parser(subparsers)``; cheap to import, see below."""
 
 _INTERRUPTED = 130

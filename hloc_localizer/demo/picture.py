@@ -1,0 +1,146 @@
+"""Draws the outcome: the map from above with both trajectories, beside what the camera saw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use('Agg')
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from hloc_localizer.demo.outcome import Outcome
+from hloc_localizer.demo.query import Query
+from hloc_localizer.maps.runtime import RuntimeMap
+
+Array = NDArray[np.float64]
+
+_VIEWS = 3
+_BACKGROUND, _INK, _QUIET = '#14171c', '#e8eaed', '#8a919c'
+_TRUTH, _POSE, _ODOMETRY, _MAPPING = '#f2f2f2', '#2ec4ff', '#ff8a3d', '#5b6472'
+
+
+def draw(path: Path, runtime: RuntimeMap, outcome: Outcome, query: Query) -> None:
+    """
+    Write a PNG.
+
+    :param runtime: the map whose points and cameras are drawn.
+    """
+    shown = _views(outcome)
+    figure = plt.figure(figsize=(15.0, 8.6), facecolor=_BACKGROUND)
+    grid = figure.add_gridspec(
+        _VIEWS, 2, width_ratios=(2.6, 1.0), left=0.05, right=0.985, top=0.91, bottom=0.07,
+        wspace=0.05, hspace=0.08,
+    )  # fmt: skip
+    above = figure.add_subplot(grid[:, 0])
+    _draw_map(above, runtime)
+    _draw_trajectories(above, outcome)
+    _mark_views(above, outcome, shown)
+    images = query.images([int(outcome.stamps_ns[index]) for index in shown])
+    for row, image in enumerate(images):
+        axes = figure.add_subplot(grid[row, 1])
+        axes.imshow(image, cmap='gray')
+        axes.set_axis_off()
+        axes.text(
+            0.02, 0.95, f'{row + 1}', transform=axes.transAxes, color=_BACKGROUND, weight='bold',
+            va='top', bbox={'boxstyle': 'circle', 'facecolor': _POSE, 'edgecolor': 'none'},
+        )  # fmt: skip
+    _title(figure, outcome)
+    figure.savefig(path, dpi=110, facecolor=_BACKGROUND)
+    plt.close(figure)
+
+
+def _draw_map(axes: Axes, runtime: RuntimeMap) -> None:
+    points, colors = _seen_from_above(runtime)
+    axes.scatter(points[:, 0], points[:, 1], s=2.2, c=colors / 255.0, linewidths=0, rasterized=True)
+    cameras = runtime.map_from_camera[:, :2, 3]
+    axes.plot(cameras[:, 0], cameras[:, 1], '.', color=_MAPPING, ms=3, label='images of the map')
+    low, high = np.percentile(np.concatenate([points[:, :2], cameras]), [0.5, 99.5], axis=0)
+    margin = 0.05 * float(np.max(high - low))
+    axes.set_xlim(low[0] - margin, high[0] + margin)
+    axes.set_ylim(low[1] - margin, high[1] + margin)
+    axes.set_aspect('equal')
+    axes.set_facecolor(_BACKGROUND)
+    axes.tick_params(colors=_QUIET)
+    for spine in axes.spines.values():
+        spine.set_color(_MAPPING)
+    axes.set_xlabel('x, m', color=_QUIET)
+    axes.set_ylabel('y, m', color=_QUIET)
+
+
+def _seen_from_above(runtime: RuntimeMap) -> tuple[Array, NDArray[np.uint8]]:
+    """Leave out the ceiling and stray points; the upper ones are drawn last."""
+    points = runtime.points.astype(np.float64)
+    eye = float(np.median(runtime.map_from_camera[:, 2, 3]))
+    low, high = np.percentile(points, [0.2, 99.8], axis=0)
+    kept = np.all((points >= low) & (points <= high), axis=1) & (points[:, 2] < eye + 1.5)
+    order = np.flatnonzero(kept)[np.argsort(points[kept, 2])]
+    return points[order], runtime.point_colors[order]
+
+
+def _draw_trajectories(axes: Axes, outcome: Outcome) -> None:
+    odometry = outcome.placed_odometry()
+    if len(odometry):
+        axes.plot(
+            odometry[:, 0, 3], odometry[:, 1, 3], '--', color=_ODOMETRY, lw=1.6,
+            label='odometry alone',
+        )  # fmt: skip
+    known = np.isfinite(outcome.references[:, 0, 3])
+    if known.any():
+        truth = outcome.references[known]
+        axes.plot(
+            truth[:, 0, 3], truth[:, 1, 3], '-', color=_TRUTH, lw=3.4, alpha=0.85, label='truth'
+        )
+    poses = outcome.poses[outcome.localized]
+    axes.plot(
+        poses[:, 0, 3], poses[:, 1, 3], 'o', color=_POSE, ms=4.5, mec=_BACKGROUND, mew=0.6,
+        label='published by the node',
+    )  # fmt: skip
+    axes.legend(
+        loc='upper right',
+        facecolor=_BACKGROUND,
+        edgecolor=_MAPPING,
+        labelcolor=_INK,
+        framealpha=0.85,
+    )
+
+
+def _mark_views(axes: Axes, outcome: Outcome, shown: list[int]) -> None:
+    for number, index in enumerate(shown):
+        pose = outcome.poses[index]
+        x, y = pose[:2, 3]
+        ahead = pose[:2, 0] / max(float(np.linalg.norm(pose[:2, 0])), 1e-9)
+        axes.annotate(
+            '', xy=(x + 0.6 * ahead[0], y + 0.6 * ahead[1]), xytext=(x, y),
+            arrowprops={'arrowstyle': '-|>', 'color': _POSE, 'lw': 2},
+        )  # fmt: skip
+        axes.annotate(
+            f'{number + 1}', xy=(x, y), xytext=(-14, 10), textcoords='offset points',
+            color=_BACKGROUND, weight='bold', fontsize=11,
+            bbox={'boxstyle': 'circle', 'facecolor': _POSE, 'edgecolor': 'none'},
+        )  # fmt: skip
+
+
+def _views(outcome: Outcome) -> list[int]:
+    """Choose localized images, evenly over the drive."""
+    localized = np.flatnonzero(outcome.localized)
+    if not len(localized):
+        return []
+    shares = (np.arange(_VIEWS) + 0.5) / _VIEWS
+    return sorted({int(localized[int(share * len(localized))]) for share in shares})
+
+
+def _title(figure: Figure, outcome: Outcome) -> None:
+    s = outcome.summary()
+    text = f'{s["localized"]} of {s["images"]} images localized'
+    if s['translation_error_m']['median'] is not None:
+        metres, degrees = s['translation_error_m']['median'], s['rotation_error_deg']['median']
+        text += f'   ·   median error {metres * 100:.1f} cm, {degrees:.2f}°'
+    if s['latency_ms']['median'] is not None:
+        text += f'   ·   image to pose {s["latency_ms"]["median"]:.0f} ms'
+    figure.suptitle(text, color=_INK, fontsize=15, x=0.05, ha='left')
