@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hloc_localizer.errors import HlocLocalizerError
 from hloc_localizer.features.learned.device import memory_guard, release_memory
 from hloc_localizer.features.learned.extraction import Extractor, image_tensor
 from hloc_localizer.features.learned.lightglue import LightGlue, Prepared
@@ -61,11 +62,11 @@ class LearnedFrontEnd:
 
     def extract(self, image: NDArray[np.uint8]) -> LocalFeatures:
         """Detect and describe; image (H, W) grey or (H, W, 3) RGB."""
-        assert self._extractor is not None, 'the front end was released'
+        extractor = self._in_use()
         size = (image.shape[1], image.shape[0])
         reduced = _reduced(image, self.options.max_image_size)
         with self._guard(), torch.inference_mode():
-            extraction = self._extractor(image_tensor(reduced, self.device))
+            extraction = extractor(image_tensor(reduced, self.device))
             packed = torch.cat(
                 [extraction.keypoints, extraction.scores[:, None], extraction.descriptors], dim=1
             ).float().cpu().numpy()  # fmt: skip
@@ -83,6 +84,7 @@ class LearnedFrontEnd:
 
     def prepare(self, features: LocalFeatures) -> ResidentFeatures:
         """Bring to the device, once, what matching needs of features that are matched often."""
+        self._in_use()
         with self._guard(), torch.inference_mode():
             prepared = self._prepared(features)
             if isinstance(prepared, Prepared):
@@ -100,6 +102,7 @@ class LearnedFrontEnd:
 
     def match(self, query: LocalFeatures, references: Sequence[LocalFeatures]) -> list[Matches]:
         """Match one image against several in one batch; one :class:`Matches` a reference."""
+        self._in_use()
         found = [_no_matches() for _ in references]
         filled = [place for place, reference in enumerate(references) if len(reference)]
         if not filled or len(query) == 0:
@@ -122,6 +125,11 @@ class LearnedFrontEnd:
         self._extractor = None
         self._lightglue = None
         release_memory(self.device)
+
+    def _in_use(self) -> Extractor:
+        if self._extractor is None:
+            raise HlocLocalizerError(f"front end '{self.name}' was released")
+        return self._extractor
 
     def _match(self, query: LocalFeatures, references: Sequence[LocalFeatures]) -> Tensor:
         prepared = [self._prepared(reference) for reference in references]
