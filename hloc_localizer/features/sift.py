@@ -49,7 +49,7 @@ class Sift:
     def __init__(self, options: SiftOptions | None = None) -> None:
         self.options = options or SiftOptions()
         self.options.check()
-        self.nearest: NearestNeighbourOptions | None = self.options.match
+        self.nearest = self.options.match
         self._detectors = threading.local()
 
     def extract(self, image: NDArray[np.uint8]) -> LocalFeatures:

@@ -68,9 +68,7 @@ class Localizer:
         self.options = options or LocalizerOptions()
         self.options.check()
         manifest = map.manifest
-        self._front_end = create_front_end(
-            manifest.front_end.name, manifest.front_end.parameters
-        )
+        self._front_end = create_front_end(manifest.front_end.name, manifest.front_end.parameters)
         self._describe = create_global_descriptor(
             manifest.global_descriptor.name, map.runtime.retrieval_arrays
         )
@@ -110,9 +108,7 @@ class Localizer:
                 self._global_descriptors,
                 self.options.retrieval,
             )
-        best, reason, matched = self._best_hypothesis(
-            features, camera, candidates, prior, clock
-        )
+        best, reason, matched = self._best_hypothesis(features, camera, candidates, prior, clock)
         return self._result(features, best, reason, matched, candidates, clock)
 
     def _best_hypothesis(
@@ -149,9 +145,7 @@ class Localizer:
                 best, reason = hypothesis, judge(hypothesis.evidence, options.accept)
         return best, reason, most
 
-    def _match(
-        self, features: LocalFeatures, places: list[NDArray[np.intp]]
-    ) -> list[PointMatches]:
+    def _match(self, features: LocalFeatures, places: list[NDArray[np.intp]]) -> list[PointMatches]:
         assert self._front_end.nearest is not None
         return match_points(
             features, self.map.runtime, self._index, places, self._front_end.nearest
@@ -198,16 +192,18 @@ class Localizer:
                     options.guided,
                 )
                 again = self._refine(
-                    features, camera, guided, np.ones(len(guided), np.bool_), refined.map_from_camera
+                    features,
+                    camera,
+                    guided,
+                    np.ones(len(guided), np.bool_),
+                    refined.map_from_camera,
                 )
                 if again is None:
                     break
                 refined, matches = again, guided
         errors = self._errors(features, camera, matches, refined)
         inliers = errors <= 3.0
-        evidence = weigh(
-            camera, refined, features.keypoints[matches.keypoint[inliers]], visible
-        )
+        evidence = weigh(camera, refined, features.keypoints[matches.keypoint[inliers]], visible)
         return Hypothesis(refined, matches, inliers, evidence)
 
     def _refine(

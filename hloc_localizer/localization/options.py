@@ -16,16 +16,16 @@ class RetrievalOptions(Options):
     min_covisible: int = option(
         10, 'Points that two candidates share to be one place.', minimum=1, maximum=1000
     )
-    max_places: int = option(4, 'Distinct places tried, the likeliest first.', minimum=1, maximum=50)
+    max_places: int = option(
+        4, 'Distinct places tried, the likeliest first.', minimum=1, maximum=50
+    )
 
 
 @dataclass(frozen=True)
 class GuidedMatchingOptions(Options):
     """The second look: map points near a first pose are searched where they should appear."""
 
-    max_images: int = option(
-        24, 'Map images whose points are searched.', minimum=1, maximum=1000
-    )
+    max_images: int = option(24, 'Map images whose points are searched.', minimum=1, maximum=1000)
     radius_px: float = option(
         10.0, 'Search radius, for images 640 pixels wide.', minimum=1.0, maximum=100.0
     )

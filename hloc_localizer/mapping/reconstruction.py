@@ -11,10 +11,42 @@ from numpy.typing import NDArray
 
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.mapping.matching import MapImage, PairMatches
+from hloc_localizer.mapping.matching import MapImage, PairMatches, verify_matches
 from hloc_localizer.mapping.options import ReconstructionOptions
 
 Poses = list[NDArray[np.float64]]
+
+
+def reconstruct(
+    images: Sequence[MapImage],
+    cameras: Sequence[Camera],
+    matches: PairMatches,
+    options: ReconstructionOptions,
+    *,
+    workspace: Path,
+    threads: int,
+) -> pycolmap.Reconstruction:
+    """
+    Triangulate from the recorded poses, refine, and triangulate again from the refined ones.
+
+    The first pass must let in what poses a few centimetres off make of a match; the second sees
+    sharply.
+
+    :param workspace: an existing folder for scratch files.
+    """
+    recorded = [image.map_from_camera for image in images]
+    poses: Poses = recorded
+    bounds = [options.max_epipolar_error_px]
+    if options.refine_poses:
+        bounds.append(options.refined_epipolar_error_px)
+    for bound in bounds:
+        verified = verify_matches(images, poses, cameras, matches, max_error_px=bound)
+        reconstruction = triangulate(images, cameras, poses, verified, options, workspace)
+        if options.refine_poses and reconstruction.num_points3D() > 0:
+            refine_with_pose_priors(reconstruction, recorded, options, threads=threads)
+            poses = poses_of(reconstruction)
+        drop_bad_points(reconstruction, options)
+    return reconstruction
 
 
 def posed_reconstruction(

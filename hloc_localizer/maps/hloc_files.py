@@ -46,7 +46,9 @@ def write_image_features(
     group = file.create_group(name)
     keypoints = group.create_dataset('keypoints', data=local.keypoints.astype(np.float32))
     keypoints.attrs['uncertainty'] = float(uncertainty_px)
-    group.create_dataset('descriptors', data=np.ascontiguousarray(local.descriptors.T))
+    group.create_dataset(
+        'descriptors', data=np.ascontiguousarray(local.descriptors.T.astype(np.float16))
+    )
     group.create_dataset('scores', data=local.scores.astype(np.float32))
     group.create_dataset('scales', data=local.scales.astype(np.float32))
     group.create_dataset('image_size', data=np.asarray(local.image_size, np.int64))

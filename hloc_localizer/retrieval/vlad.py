@@ -70,9 +70,7 @@ class Vlad:
             descriptors = np.asarray(descriptors, np.float32)
             nearest = np.argmax(descriptors @ self._words.T - self._half_norms, axis=1)
             order = np.argsort(nearest, kind='stable')
-            words, starts, counts = np.unique(
-                nearest[order], return_index=True, return_counts=True
-            )
+            words, starts, counts = np.unique(nearest[order], return_index=True, return_counts=True)
             totals = np.add.reduceat(descriptors[order], starts, axis=0)
             sums[words] = totals - counts[:, None] * self._words[words]
         sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)

@@ -1,0 +1,308 @@
+"""Building a map from a source whose poses are known, stage by stage."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.errors import HlocLocalizerError, InputError
+from hloc_localizer.features.local_features import FrontEnd
+from hloc_localizer.features.registry import create_front_end
+from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.mapping.compilation import compile_map
+from hloc_localizer.mapping.extraction import extract_images
+from hloc_localizer.mapping.frame_selection import select_frames
+from hloc_localizer.mapping.matching import MapImage, match_pairs
+from hloc_localizer.mapping.options import BuildOptions
+from hloc_localizer.mapping.pairs import pairs_from_poses, pairs_from_retrieval
+from hloc_localizer.mapping.report import BuildReport
+from hloc_localizer.mapping.tracks import tracks_of
+from hloc_localizer.maps import (
+    Component,
+    Manifest,
+    MapWriter,
+    Provenance,
+    RuntimeMap,
+    Statistics,
+)
+from hloc_localizer.maps.hloc_files import (
+    FEATURES_NAME,
+    GLOBAL_FEATURES_NAME,
+    write_features,
+    write_global_features,
+)
+from hloc_localizer.progress import Progress, SilentProgress
+from hloc_localizer.retrieval.vlad import Vlad, learn_vlad
+from hloc_localizer.sources.frame import Source
+
+MIN_IMAGES = 3
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A finished reconstruction with what it was made of."""
+
+    images: Sequence[MapImage]
+    cameras: Mapping[str, Camera]
+    vlad: Vlad
+    global_descriptors: NDArray[np.float32]
+    reconstruction: Any
+    """``pycolmap.Reconstruction``."""
+    poses: NDArray[np.float64]
+    """(I, 4, 4) refined."""
+
+
+def build_map(
+    source: Source,
+    output: Path,
+    options: BuildOptions | None = None,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """
+    Build a map folder from a recording with known poses.
+
+    :param output: the folder to create; it appears whole or not at all.
+    :raises InputError: for a source without poses or with too few images.
+    :raises HlocLocalizerError: when no points could be triangulated.
+    """
+    options = options or BuildOptions()
+    options.check()
+    _require_pycolmap()
+    stages = _Stages(progress or SilentProgress())
+    with MapWriter(output, overwrite=options.overwrite) as writer:
+        model = _reconstruct(source, options, stages, writer.stages)
+        stages.begin('compile')
+        tracks = tracks_of(model.reconstruction)
+        runtime = compile_map(
+            model.images,
+            list(model.cameras.values()),
+            model.poses,
+            tracks,
+            global_descriptors=model.global_descriptors,
+            retrieval_arrays=model.vlad.arrays,
+            options=options.compilation,
+        )
+        stages.begin('write')
+        _write_files(writer.path, model)
+        manifest = writer.finish(_manifest(source, options, model, runtime), runtime)
+        stages.end()
+        return _report(source, model, manifest, stages.seconds)
+
+
+def _require_pycolmap() -> None:
+    try:
+        import pycolmap
+    except ImportError as error:
+        raise InputError(
+            'building a map needs pycolmap, which has no package for this machine; build the map '
+            'on a desktop (pip install pycolmap) and copy the folder'
+        ) from error
+    # COLMAP's own log would drown ours; its errors still come through.
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
+
+
+class _Stages:
+    """Tells the progress which stage begins, and keeps the time of each."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+        self._name = ''
+        self._begin = 0.0
+
+    def begin(self, name: str, total: int | None = None) -> Callable[[int], None]:
+        """Begin a stage; return the function that counts its steps."""
+        self.end()
+        self._name, self._begin = name, time.perf_counter()
+        self.progress.stage(name, total)
+        return self.progress.advance
+
+    def end(self) -> None:
+        """End the present stage."""
+        if self._name:
+            elapsed = time.perf_counter() - self._begin
+            self.seconds[self._name] = self.seconds.get(self._name, 0.0) + elapsed
+        self._name = ''
+
+
+def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder: Path) -> _Model:
+    from hloc_localizer.mapping.reconstruction import poses_of, reconstruct
+
+    threads = options.threads or os.cpu_count() or 1
+    front_end = create_front_end(options.front_end, _front_end_values(options))
+    cameras = dict(source.cameras)
+    images = _images(source, cameras, front_end, options, threads, stages)
+    poses = np.stack([image.map_from_camera for image in images])
+    stages.begin('describe')
+    vlad = _learn_vlad(images, options)
+    global_descriptors = np.stack([vlad.describe(image.features) for image in images])
+    image_cameras = [list(cameras.values())[image.camera] for image in images]
+    pairs = sorted(
+        {
+            *pairs_from_poses(image_cameras, poses, options.pairs),
+            *pairs_from_retrieval(global_descriptors, poses, options.pairs),
+        }
+    )
+    if not pairs:
+        raise InputError('no two images overlap; record with more overlap or a slower camera')
+    advance = stages.begin('match', len(pairs))
+    matches = match_pairs(images, pairs, front_end, threads=threads, advance=advance)
+    stages.begin('reconstruct')
+    with tempfile.TemporaryDirectory(dir=folder) as workspace:
+        reconstruction = reconstruct(
+            images,
+            list(cameras.values()),
+            matches,
+            options.reconstruction,
+            workspace=Path(workspace),
+            threads=threads,
+        )
+    if reconstruction.num_points3D() == 0:
+        raise HlocLocalizerError(
+            'no map could be built: no point was seen from enough places; check that the poses '
+            'are those of this camera, and that the images have texture and overlap'
+        )
+    return _Model(
+        images,
+        cameras,
+        vlad,
+        global_descriptors,
+        reconstruction,
+        np.stack(poses_of(reconstruction)),
+    )
+
+
+def _front_end_values(options: BuildOptions) -> dict[str, Any]:
+    values: dict[str, Any] = options.as_dict()[options.front_end]
+    return values
+
+
+def _images(
+    source: Source,
+    cameras: Mapping[str, Camera],
+    front_end: FrontEnd,
+    options: BuildOptions,
+    threads: int,
+    stages: _Stages,
+) -> list[MapImage]:
+    advance = stages.begin('extract', len(source))
+    images = list(
+        extract_images(
+            select_frames(source.frames(), options.frames),
+            cameras,
+            front_end,
+            threads=threads,
+            max_images=options.frames.max_images,
+            advance=advance,
+        )
+    )
+    for note in source.notes:
+        stages.progress.note(note)
+    if not images and source.pose_problem:
+        raise InputError(source.pose_problem)
+    if len(images) < MIN_IMAGES:
+        raise InputError(
+            f'only {len(images)} usable images with poses that differ; a map needs at least '
+            f'{MIN_IMAGES}: record longer, or lower frames.min_translation_m'
+        )
+    if not any(len(image.features) for image in images):
+        raise InputError('the images have no texture: no keypoint was found in any of them')
+    return images
+
+
+def _learn_vlad(images: Sequence[MapImage], options: BuildOptions) -> Vlad:
+    try:
+        return learn_vlad([image.features for image in images], options.vlad)
+    except ValueError as error:
+        raise InputError(f'the images have too little texture for a map: {error}') from error
+
+
+def _write_files(folder: Path, model: _Model) -> None:
+    (folder / 'sfm').mkdir()
+    model.reconstruction.write_binary(folder / 'sfm')
+    write_features(folder / FEATURES_NAME, {image.name: image.features for image in model.images})
+    write_global_features(
+        folder / GLOBAL_FEATURES_NAME,
+        {
+            image.name: descriptor
+            for image, descriptor in zip(model.images, model.global_descriptors, strict=True)
+        },
+    )
+
+
+def _manifest(
+    source: Source, options: BuildOptions, model: _Model, runtime: RuntimeMap
+) -> Manifest:
+    moved, turned = _correction(model)
+    return Manifest(
+        cameras=dict(model.cameras),
+        front_end=Component(options.front_end, _front_end_values(options)),
+        global_descriptor=Component(Vlad.name, options.vlad.as_dict()),
+        map_frame=options.source.map_frame,
+        metric=True,
+        # Recorded poses are in the map frame of the robot, whose z is up by REP-103.
+        gravity_aligned=True,
+        alignment={'position_median_m': moved, 'rotation_median_deg': turned},
+        statistics=Statistics(
+            images=len(model.images),
+            points=len(runtime.points),
+            observations=len(runtime.observation_point),
+            mean_track_length=len(runtime.observation_point) / max(len(runtime.points), 1),
+            mean_reprojection_error_px=model.reconstruction.compute_mean_reprojection_error(),
+        ),
+        provenance=Provenance(
+            source=dict(source.description),
+            options=options.as_dict(),
+            seed=options.vlad.seed,
+            packages=_package_versions(),
+            created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+        ),
+    )
+
+
+def _correction(model: _Model) -> tuple[float, float]:
+    """Return by how many metres and degrees refining moved the recorded poses (medians)."""
+    recorded = np.stack([image.map_from_camera for image in model.images])
+    moved, turned = transforms.pose_distance(recorded, model.poses)
+    return float(np.median(moved)), float(np.degrees(np.median(turned)))
+
+
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for package in ('hloc_localizer', 'numpy', 'opencv-python-headless', 'pycolmap'):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _report(
+    source: Source, model: _Model, manifest: Manifest, seconds: Mapping[str, float]
+) -> BuildReport:
+    from hloc_localizer.maps.store import RUNTIME_NAME
+
+    statistics = manifest.statistics
+    return BuildReport(
+        images=statistics.images,
+        frames=len(source),
+        points=statistics.points,
+        observations=statistics.observations,
+        mean_track_length=statistics.mean_track_length,
+        mean_reprojection_error_px=statistics.mean_reprojection_error_px,
+        moved_m=manifest.alignment['position_median_m'],
+        turned_deg=manifest.alignment['rotation_median_deg'],
+        compiled_bytes=manifest.files[RUNTIME_NAME].size,
+        stage_s=dict(seconds),
+    )

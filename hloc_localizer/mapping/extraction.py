@@ -1,0 +1,78 @@
+"""From frames to map images: features of the selected frames, several at a time, none held."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from hloc_localizer.errors import InputError
+from hloc_localizer.features.local_features import FrontEnd
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.mapping.matching import MapImage
+from hloc_localizer.sources.frame import Frame
+
+
+def extract_images(
+    frames: Iterable[Frame],
+    cameras: Mapping[str, Camera],
+    front_end: FrontEnd,
+    *,
+    threads: int,
+    max_images: int,
+    advance: Callable[[int], None],
+) -> Iterator[MapImage]:
+    """
+    Yield map images in the order of their frames.
+
+    No more frames are decoded than the workers are busy with: a long recording never lies in
+    memory as a whole.
+
+    :param cameras: by the frames' camera names; the index in this order becomes
+        :attr:`MapImage.camera`.
+    :raises InputError: for more images than allowed.
+    """
+    indices = {name: index for index, name in enumerate(cameras)}
+
+    def work(frame: Frame) -> MapImage:
+        return map_image(frame, cameras[frame.camera_name], indices[frame.camera_name], front_end)
+
+    pending: deque[Future[MapImage]] = deque()
+    count = 0
+    with ThreadPoolExecutor(threads) as pool:
+        for frame in frames:
+            count += 1
+            if count > max_images:
+                raise InputError(
+                    f'more than {max_images} images; raise frames.max_images, or '
+                    'frames.min_translation_m and frames.min_rotation_deg to take fewer'
+                )
+            pending.append(pool.submit(work, frame))
+            if len(pending) > 2 * threads:
+                yield pending.popleft().result()
+                advance(1)
+        while pending:
+            yield pending.popleft().result()
+            advance(1)
+
+
+def map_image(frame: Frame, camera: Camera, camera_index: int, front_end: FrontEnd) -> MapImage:
+    """Extract the features of one posed frame."""
+    assert frame.map_from_camera is not None
+    features = front_end.extract(frame.image)
+    pixels = np.round(features.keypoints).astype(np.intp)
+    height, width = frame.image.shape[:2]
+    colors = frame.image[np.clip(pixels[:, 1], 0, height - 1), np.clip(pixels[:, 0], 0, width - 1)]
+    if colors.ndim == 1:
+        colors = np.repeat(colors[:, None], 3, axis=1)
+    return MapImage(
+        name=frame.name,
+        stamp_ns=frame.stamp_ns,
+        camera=camera_index,
+        map_from_camera=frame.map_from_camera,
+        features=features,
+        plane=camera.normalise(features.keypoints),
+        colors=colors,
+    )

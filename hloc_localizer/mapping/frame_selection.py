@@ -1,0 +1,86 @@
+"""Which frames of a recording become map images: by motion and by sharpness."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.geometry import transforms
+from hloc_localizer.mapping.options import FrameSelectionOptions
+from hloc_localizer.sources.frame import Frame
+
+_WINDOW = 15
+
+
+def sharpness(image: NDArray[np.uint8]) -> float:
+    """
+    Return how much fine detail an image has, relative to its contrast.
+
+    The variance of the Laplacian (Pech-Pacheco et al. 2000) over that of the image: a dim image is
+    not taken for a blurred one.
+    """
+    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    scale = 320.0 / max(grey.shape)
+    if scale < 1.0:
+        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    detail = float(cv2.Laplacian(grey, cv2.CV_32F).var())
+    return detail / (float(grey.var()) + 25.0)
+
+
+@dataclass
+class _CameraState:
+    """The frames of one camera that are still weighed against each other."""
+
+    anchor: NDArray[np.float64] | None = None
+    best: Frame | None = None
+    best_sharpness: float = 0.0
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
+
+
+def select_frames(frames: Iterable[Frame], options: FrameSelectionOptions) -> Iterator[Frame]:
+    """
+    Yield the sharpest frame of every stretch without much motion, each camera by itself.
+
+    Frames without a pose are passed over; so are those far less sharp than the ones before.
+    """
+    states: dict[str, _CameraState] = {}
+    for frame in frames:
+        if frame.map_from_camera is None:
+            continue
+        state = states.setdefault(frame.camera_name, _CameraState())
+        chosen = _take(state, frame, options)
+        if chosen is not None:
+            yield chosen
+    for state in states.values():
+        if state.best is not None:
+            yield state.best
+
+
+def _take(state: _CameraState, frame: Frame, options: FrameSelectionOptions) -> Frame | None:
+    """Take a frame into account; return the best of the stretch that it ends, if it ends one."""
+    value = sharpness(frame.image)
+    state.recent.append(value)
+    if value < options.min_relative_sharpness * float(np.median(state.recent)):
+        return None
+    assert frame.map_from_camera is not None
+    if state.anchor is not None and not _moved(state.anchor, frame.map_from_camera, options):
+        if value > state.best_sharpness:
+            state.best, state.best_sharpness = frame, value
+        return None
+    finished = state.best
+    state.anchor, state.best, state.best_sharpness = frame.map_from_camera, frame, value
+    return finished
+
+
+def _moved(
+    before: NDArray[np.float64], now: NDArray[np.float64], options: FrameSelectionOptions
+) -> bool:
+    distance, angle = transforms.pose_distance(before, now)
+    return bool(
+        distance >= options.min_translation_m or np.degrees(angle) >= options.min_rotation_deg
+    )

@@ -1,0 +1,38 @@
+"""What a build achieved, for a reader and for the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """Numbers of a finished build."""
+
+    images: int
+    frames: int
+    """Frames of the recording."""
+    points: int
+    observations: int
+    mean_track_length: float
+    mean_reprojection_error_px: float
+    moved_m: float
+    """Median distance of the refined from the recorded positions."""
+    turned_deg: float
+    """Median angle between the refined and the recorded rotations."""
+    compiled_bytes: int
+    stage_s: Mapping[str, float]
+    """Seconds by stage."""
+
+    def lines(self) -> list[str]:
+        """Return the report for a terminal."""
+        total = sum(self.stage_s.values())
+        stages = ', '.join(f'{name} {seconds:.1f}' for name, seconds in self.stage_s.items())
+        return [
+            f'{self.images} images of {self.frames} frames, {self.points} points in '
+            f'{self.observations} observations (mean track {self.mean_track_length:.1f})',
+            f'mean reprojection error {self.mean_reprojection_error_px:.2f} px; poses moved by '
+            f'{self.moved_m * 100:.1f} cm and {self.turned_deg:.2f} deg (median)',
+            f'{self.compiled_bytes / 1e6:.1f} MB for the localizer; {total:.1f} s ({stages})',
+        ]
