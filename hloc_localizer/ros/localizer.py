@@ -30,6 +30,7 @@ from hloc_localizer.ros.active_localizer import ActiveLocalizer
 from hloc_localizer.ros.camera_input import CameraInput
 from hloc_localizer.ros.diagnostics import Diagnostics
 from hloc_localizer.ros.frame_processor import FrameProcessor, FrameResult
+from hloc_localizer.ros.image_subscription import ImageSubscription
 from hloc_localizer.ros.initial_pose import InitialPose
 from hloc_localizer.ros.map_to_odom import MapToOdom
 from hloc_localizer.ros.options import LocalizerNodeOptions
@@ -43,9 +44,10 @@ NODE_NAME = 'hloc_localizer'
 _SENSOR_QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.BEST_EFFORT
 )
-"""As rmw_qos_profile_sensor_data, shorter: only the newest image matters."""
+"""As rmw_qos_profile_sensor_data, shorter: only the newest calibration matters."""
 
 _DIAGNOSTICS_PERIOD_S = 1.0
+_ADAPT_PERIOD_S = 0.5
 
 
 class LocalizerNode(LifecycleNode):
@@ -186,7 +188,12 @@ class LocalizerNode(LifecycleNode):
     def _create_active_entities(self, active: ActiveLocalizer) -> None:
         options = self._options
         kind = Image if options.image_transport == 'raw' else CompressedImage
-        self._subscribe(kind, self._image_topic(), active.receive, _SENSOR_QOS)
+        images = ImageSubscription(
+            node=self, kind=kind, topic=self._image_topic(), callback=active.receive
+        )
+        self._active_entities.append((ImageSubscription.destroy, images))
+        timer = self.create_timer(_ADAPT_PERIOD_S, images.adapt, clock=_steady_clock())
+        self._active_entities.append((self.destroy_timer, timer))
         if not self._camera.from_file:
             self._subscribe(CameraInfo, 'camera_info', self._on_camera_info, _SENSOR_QOS)
         self._subscribe(PoseWithCovarianceStamped, 'initialpose', self._on_initial_pose, 1)

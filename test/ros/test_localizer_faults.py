@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import signal
 import threading
 import time
@@ -44,7 +43,6 @@ class Robot:
         self.client = client
         self.frame = frame
         self.camera = camera
-        self._stamps = itertools.count(time.time_ns(), 50_000_000)
         self._images = client.node.create_publisher(Image, 'image', 1)
         self._infos = client.node.create_publisher(CameraInfo, 'camera_info', 1)
         self._static = tf.StaticTransformBroadcaster(client.node)
@@ -77,7 +75,7 @@ class Robot:
 
     def image(self, pixels: np.ndarray | None = None) -> Image:
         """Return a message of some pixels, by default those of the recording."""
-        header = messages.header(CAMERA_FRAME, next(self._stamps))
+        header = messages.header(CAMERA_FRAME, time.time_ns())
         return image_bridge.encode_image(self.frame.image if pixels is None else pixels, header)
 
     def answer_to(self, image: Image) -> dict[str, str]:
