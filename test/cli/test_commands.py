@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,13 +34,13 @@ def hloc_localizer(*arguments: object, timeout: float = 120) -> subprocess.Compl
 
 
 def refused(*arguments: object, status: int = 2) -> str:
-    """Run a command that must fail with one line; return the line."""
+    """Run a command that must fail with one line, after those of its progress; return it."""
     result = hloc_localizer(*arguments)
     assert result.returncode == status, result.stderr
     lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith('hloc-localizer: ')
-    return lines[0]
+    assert all(re.fullmatch(r'\w+: (\d+, )?\d+\.\d s', line) for line in lines[:-1]), result.stderr
+    assert lines[-1].startswith('hloc-localizer: ')
+    return lines[-1]
 
 
 @pytest.fixture
