@@ -56,7 +56,7 @@ def base_from_camera() -> Array:
 
 def mapping_drive(seed: int, image_hz: float = 5.0) -> Drive:
     """Return a drive in a figure of eight, once around the table and once around the sofa."""
-    return _drive(_MAP_WAYPOINTS, 0.85, _MAP_START_NS, image_hz, np.random.default_rng([seed, 1]))
+    return _drive(_MAP_WAYPOINTS, 1.0, _MAP_START_NS, image_hz, np.random.default_rng([seed, 1]))
 
 
 def query_drive(seed: int, image_hz: float = 5.0) -> Drive:
@@ -132,7 +132,7 @@ def _drifting(poses: Array, random: np.random.Generator) -> Array:
     """
     steps = transforms.invert(poses[:-1]) @ poses[1:]
     scale = 1.0 + random.normal(0.0, 0.012)
-    bias = np.radians(random.choice([-1.0, 1.0]) * random.uniform(0.10, 0.18)) / ODOMETRY_HZ
+    bias = np.radians(random.choice([-1.0, 1.0]) * random.uniform(0.2, 0.3)) / ODOMETRY_HZ
     ahead = np.linalg.norm(steps[:, :2, 3], axis=1)
     angle = np.arctan2(steps[:, 1, 0], steps[:, 0, 0])
     x = steps[:, 0, 3] * scale + random.normal(0.0, 0.04, len(steps)) * ahead

@@ -38,6 +38,8 @@ class Outcome:
     """(T,) errors of the base through the broadcast ``map -> odom``."""
     tf_count: int
     refusals: dict[str, int]
+    answered: int
+    """How many images the node answered, with a pose or a refusal."""
 
     @staticmethod
     def of(recorded: dict[str, Any], query: Query) -> Outcome:
@@ -60,6 +62,7 @@ class Outcome:
             tf_errors_m=np.array([error for error in through_tf if error is not None]),
             tf_count=len(through_tf),
             refusals=dict(answers),
+            answered=len(recorded['answers']),
         )
 
     @property
@@ -92,6 +95,7 @@ class Outcome:
             'images': len(self.stamps_ns),
             'localized': int(self.localized.sum()),
             'refused': self.refusals,
+            'not_answered': len(self.stamps_ns) - self.answered,
             'false_fixes': int(wrong.sum()) if judged else None,
             'translation_error_m': _spread(metres),
             'rotation_error_deg': _spread(degrees),
@@ -112,6 +116,9 @@ class Outcome:
             ('localized', f'{s["localized"]}  ({share:.1f} %)'),
             ('refused', ', '.join(f'{n} {why}' for why, n in s['refused'].items()) or '0'),
         ]
+        if s['not_answered'] > 0:
+            late = 'a newer image came before their turn: this machine is too slow or busy'
+            rows.append(('not answered', f'{s["not_answered"]}  ({late})'))
         if s['false_fixes'] is None:
             rows.append(('errors', 'not known: the recording has no reference poses'))
         else:

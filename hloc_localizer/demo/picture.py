@@ -32,9 +32,9 @@ def draw(path: Path, runtime: RuntimeMap, outcome: Outcome, query: Query) -> Non
     :param runtime: the map whose points and cameras are drawn.
     """
     shown = _views(outcome)
-    figure = plt.figure(figsize=(15.0, 8.6), facecolor=_BACKGROUND)
+    figure = plt.figure(figsize=(15.0, 8.2), facecolor=_BACKGROUND)
     grid = figure.add_gridspec(
-        _VIEWS, 2, width_ratios=(2.6, 1.0), left=0.05, right=0.985, top=0.91, bottom=0.07,
+        _VIEWS, 2, width_ratios=(2.75, 1.0), left=0.045, right=0.99, top=0.89, bottom=0.07,
         wspace=0.05, hspace=0.08,
     )  # fmt: skip
     above = figure.add_subplot(grid[:, 0])
@@ -57,11 +57,12 @@ def draw(path: Path, runtime: RuntimeMap, outcome: Outcome, query: Query) -> Non
 
 def _draw_map(axes: Axes, runtime: RuntimeMap) -> None:
     points, colors = _seen_from_above(runtime)
-    axes.scatter(points[:, 0], points[:, 1], s=2.2, c=colors / 255.0, linewidths=0, rasterized=True)
+    axes.scatter(points[:, 0], points[:, 1], s=5.0, c=colors / 255.0, linewidths=0, rasterized=True)
     cameras = runtime.map_from_camera[:, :2, 3]
     axes.plot(cameras[:, 0], cameras[:, 1], '.', color=_MAPPING, ms=3, label='images of the map')
-    low, high = np.percentile(np.concatenate([points[:, :2], cameras]), [0.5, 99.5], axis=0)
-    margin = 0.05 * float(np.max(high - low))
+    everything = np.concatenate([points[:, :2], cameras])
+    low, high = np.percentile(everything, [0.3, 99.7], axis=0)
+    margin = 0.04 * float(np.max(high - low))
     axes.set_xlim(low[0] - margin, high[0] + margin)
     axes.set_ylim(low[1] - margin, high[1] + margin)
     axes.set_aspect('equal')
@@ -74,11 +75,12 @@ def _draw_map(axes: Axes, runtime: RuntimeMap) -> None:
 
 
 def _seen_from_above(runtime: RuntimeMap) -> tuple[Array, NDArray[np.uint8]]:
-    """Leave out the ceiling and stray points; the upper ones are drawn last."""
+    """Leave out the ceiling and what is far outside; the upper points are drawn last."""
     points = runtime.points.astype(np.float64)
-    eye = float(np.median(runtime.map_from_camera[:, 2, 3]))
-    low, high = np.percentile(points, [0.2, 99.8], axis=0)
-    kept = np.all((points >= low) & (points <= high), axis=1) & (points[:, 2] < eye + 1.5)
+    cameras = runtime.map_from_camera[:, :3, 3]
+    away = np.min([np.linalg.norm(points - camera, axis=1) for camera in cameras], axis=0)
+    kept = away < 1.6 * np.percentile(away, 85)
+    kept &= points[:, 2] < np.median(cameras[:, 2]) + 1.5
     order = np.flatnonzero(kept)[np.argsort(points[kept, 2])]
     return points[order], runtime.point_colors[order]
 
@@ -102,12 +104,9 @@ def _draw_trajectories(axes: Axes, outcome: Outcome) -> None:
         label='published by the node',
     )  # fmt: skip
     axes.legend(
-        loc='upper right',
-        facecolor=_BACKGROUND,
-        edgecolor=_MAPPING,
-        labelcolor=_INK,
-        framealpha=0.85,
-    )
+        loc='lower left', bbox_to_anchor=(0.0, 1.0), ncol=4, facecolor=_BACKGROUND,
+        edgecolor='none', labelcolor=_INK, borderaxespad=0.2,
+    )  # fmt: skip
 
 
 def _mark_views(axes: Axes, outcome: Outcome, shown: list[int]) -> None:
@@ -143,4 +142,4 @@ def _title(figure: Figure, outcome: Outcome) -> None:
         text += f'   ·   median error {metres * 100:.1f} cm, {degrees:.2f}°'
     if s['latency_ms']['median'] is not None:
         text += f'   ·   image to pose {s["latency_ms"]["median"]:.0f} ms'
-    figure.suptitle(text, color=_INK, fontsize=15, x=0.05, ha='left')
+    figure.suptitle(text, color=_INK, fontsize=15, x=0.045, y=0.975, ha='left')

@@ -107,8 +107,8 @@ def _skirting(builder: SceneBuilder, materials: Materials) -> None:
 
 def _openings(builder: SceneBuilder, materials: Materials, artwork: Artwork) -> None:
     for corner, across in (((19, -9), (-28, 0)), ((-9, -9), (0, 10)), ((19, 1), (0, -10))):
-        street = artwork.outside(int(64 * np.hypot(*across)), 560)
-        builder.quad((*corner, 6.5), (*across, 0), (0, 0, -8.5), street, glows=True)
+        street = artwork.outside(int(56 * np.hypot(*across)), 780)
+        builder.quad((*corner, 12.0), (*across, 0), (0, 0, -14.0), street, glows=True)
     for left, right in _WINDOWS:
         _window(builder, materials, left, right)
         for x in (left - 0.42, right + 0.02):

@@ -154,7 +154,8 @@ class SceneBuilder:
         if top is not None:
             r, level = top_radius, z + height
             self.quad((x - r, y + r, level), (2 * r, 0, 0), (0, -2 * r, 0), top)
-        widest = max(radius, top_radius) * 0.8
+        # Inside the body all the way up, so that it does not shade itself.
+        widest = min(radius, top_radius) * 0.7
         self.occluders.append(
             Occluder(
                 self._point([x, y, z + height / 2]),

@@ -126,6 +126,7 @@ class Replay:
     def close(self) -> None:
         """Stop listening."""
         self._executor.shutdown(timeout_sec=1.0)
+        self._thread.join(timeout=2.0)
         self._player.close()
         self._listener.destroy_node()
         self._player_node.destroy_node()
