@@ -52,6 +52,17 @@ def front_end_names() -> tuple[str, ...]:
     return tuple(_FRONT_ENDS)
 
 
+def front_end_options(name: str) -> type[Options]:
+    """
+    Return the class of a front end's options.
+
+    :raises InputError: for an unknown name.
+    """
+    if name not in _FRONT_ENDS:
+        raise InputError(f"front end '{name}' is not known; known: auto, {', '.join(_FRONT_ENDS)}")
+    return _FRONT_ENDS[name][0]
+
+
 def create_front_end(name: str, values: Mapping[str, Any] | None = None) -> FrontEnd:
     """
     Make a front end; ``auto`` is the best that this machine can run, see its :attr:`name`.
@@ -61,7 +72,5 @@ def create_front_end(name: str, values: Mapping[str, Any] | None = None) -> Fron
     """
     if name == 'auto':
         name = choose_front_end(values or {})
-    if name not in _FRONT_ENDS:
-        raise InputError(f"front end '{name}' is not known; known: auto, {', '.join(_FRONT_ENDS)}")
-    options, create = _FRONT_ENDS[name]
-    return create(options().with_values(values or {}))
+    options = front_end_options(name)().with_values(values or {})
+    return _FRONT_ENDS[name][1](options)

@@ -57,6 +57,11 @@ class Aliked:
         self._network = network.to(device, memory_format=torch.channels_last)
 
     @classmethod
+    def untrained(cls, options: AlikedOptions, device: torch.device) -> Aliked:
+        """Build with random weights, which take the same time as trained ones."""
+        return cls(feature.ALIKED(options.weights), options, device)
+
+    @classmethod
     def from_tensors(
         cls, tensors: dict[str, Any], path: Path, options: AlikedOptions, device: torch.device
     ) -> Aliked:

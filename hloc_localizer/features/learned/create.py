@@ -21,44 +21,41 @@ from hloc_localizer.features.learned.extraction import Extractor
 from hloc_localizer.features.learned.front_end import LearnedFrontEnd
 from hloc_localizer.features.learned.lightglue import LightGlue, LightGlueShape, load_lightglue
 from hloc_localizer.features.learned.options import AlikedOptions, LearnedOptions
-from hloc_localizer.weights.catalogue import Checkpoint, find_checkpoint
+from hloc_localizer.weights.catalogue import find_checkpoint
 from hloc_localizer.weights.store import require
 from hloc_localizer.weights.torch_file import read_tensors
 
 _LOG = logging.getLogger(__name__)
 
 
-def _xfeat(checkpoint: Checkpoint, options: Any, device: torch.device) -> Extractor:
+def _xfeat() -> Any:
     from hloc_localizer.features.learned.xfeat import XFeat
 
-    path = require(checkpoint)
-    return XFeat.from_tensors(read_tensors(path), path, options, device)
+    return XFeat
 
 
-def _aliked(checkpoint: Checkpoint, options: Any, device: torch.device) -> Extractor:
+def _aliked() -> Any:
     from hloc_localizer.features.learned.aliked import Aliked
 
-    path = require(checkpoint)
-    return Aliked.from_tensors(read_tensors(path), path, options, device)
+    return Aliked
 
 
-def _disk(checkpoint: Checkpoint, options: Any, device: torch.device) -> Extractor:
+def _disk() -> Any:
     from hloc_localizer.features.learned.disk import Disk
 
-    path = require(checkpoint)
-    return Disk.from_tensors(read_tensors(path), path, options, device)
+    return Disk
 
 
-def _superpoint(checkpoint: Checkpoint, options: Any, device: torch.device) -> Extractor:
+def _superpoint() -> Any:
     from hloc_localizer.features.learned.superpoint import SuperPoint
 
-    path = require(checkpoint)
-    return SuperPoint.from_tensors(read_tensors(path), path, options, device)
+    return SuperPoint
 
 
 @dataclass(frozen=True)
 class _Parts:
-    extractor: Callable[[Checkpoint, Any, torch.device], Extractor]
+    extractor: Callable[[], Any]
+    """Imports and returns the class of the extractor."""
     weights: str
     lightglue: str
     shape: LightGlueShape
@@ -80,32 +77,54 @@ def create_learned(name: str, options: LearnedOptions) -> LearnedFrontEnd:
 
     :raises InputError: for weights that are missing or wrong, or a device that is not there.
     """
-    parts = _PARTS[name]
     device = resolve_device(options.device)
     limit_threads(options.threads)
-    checkpoint = find_checkpoint(
-        options.weights if isinstance(options, AlikedOptions) else parts.weights
-    )
-    if not checkpoint.commercial_use:
-        _LOG.warning("front end '%s': licence: %s", name, checkpoint.licence)
-    with memory_guard(device, 'close other programs that use it'):
-        extractor = parts.extractor(checkpoint, options, device)
-        lightglue = _lightglue(parts, options, device)
+    extractor, lightglue = build_networks(name, options, device)
     _LOG.info(
-        "front end '%s' with %s on %s", name, options.matcher.replace('_', ' '),
+        "front end '%s' with %s on %s",
+        name,
+        options.matcher.replace('_', ' '),
         describe_device(device),
-    )  # fmt: skip
+    )
     return LearnedFrontEnd(
         name=name, extractor=extractor, lightglue=lightglue, options=options, device=device
     )
 
 
-def _lightglue(parts: _Parts, options: LearnedOptions, device: torch.device) -> LightGlue | None:
-    if options.matcher != 'lightglue':
-        return None
-    path = require(find_checkpoint(parts.lightglue))
-    network = load_lightglue(parts.shape, read_tensors(path), path)
+def build_networks(
+    name: str, options: LearnedOptions, device: torch.device, *, seeded: bool = False
+) -> tuple[Extractor, LightGlue | None]:
+    """
+    Build the extractor of that name, and LightGlue where the options want it.
+
+    :param seeded: take random weights, which need no files and serve to measure time.
+    :raises InputError: for weights that are missing or wrong.
+    """
+    parts = _PARTS[name]
     dtype = compute_type(device, options.precision)
     if device.type == 'cpu' and dtype == torch.float16:
         raise InputError("option 'precision': a CPU does not compute in float16")
-    return network.use_type(dtype).to(device)
+    with memory_guard(device, 'close other programs that use it'):
+        extractor = _extractor(name, options, device, seeded)
+        lightglue = None
+        if options.matcher == 'lightglue':
+            network = LightGlue(parts.shape).eval() if seeded else _trained_lightglue(parts)
+            lightglue = network.use_type(dtype).to(device)
+    return extractor, lightglue
+
+
+def _extractor(name: str, options: LearnedOptions, device: torch.device, seeded: bool) -> Extractor:
+    extractor: Any = _PARTS[name].extractor()
+    if seeded:
+        return extractor.untrained(options, device)
+    weights = options.weights if isinstance(options, AlikedOptions) else _PARTS[name].weights
+    checkpoint = find_checkpoint(weights)
+    if not checkpoint.commercial_use:
+        _LOG.warning("front end '%s': licence: %s", name, checkpoint.licence)
+    path = require(checkpoint)
+    return extractor.from_tensors(read_tensors(path), path, options, device)
+
+
+def _trained_lightglue(parts: _Parts) -> LightGlue:
+    path = require(find_checkpoint(parts.lightglue))
+    return load_lightglue(parts.shape, read_tensors(path), path)

@@ -29,6 +29,11 @@ class Disk:
         self._network = network.eval().to(device, memory_format=torch.channels_last)
 
     @classmethod
+    def untrained(cls, options: DiskOptions, device: torch.device) -> Disk:
+        """Build with random weights, which take the same time as trained ones."""
+        return cls(feature.DISK(), options, device)
+
+    @classmethod
     def from_tensors(
         cls, tensors: dict[str, Any], path: Path, options: DiskOptions, device: torch.device
     ) -> Disk:

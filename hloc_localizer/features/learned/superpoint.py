@@ -63,6 +63,11 @@ class SuperPoint:
         self._network = network.eval().to(device, memory_format=torch.channels_last)
 
     @classmethod
+    def untrained(cls, options: SuperPointOptions, device: torch.device) -> SuperPoint:
+        """Build with random weights, which take the same time as trained ones."""
+        return cls(SuperPointNetwork(), options, device)
+
+    @classmethod
     def from_tensors(
         cls, tensors: dict[str, Any], path: Path, options: SuperPointOptions, device: torch.device
     ) -> SuperPoint:

@@ -44,6 +44,11 @@ class XFeat:
         self._network = _fused(network).to(device, memory_format=torch.channels_last)
 
     @classmethod
+    def untrained(cls, options: XFeatOptions, device: torch.device) -> XFeat:
+        """Build with random weights, which take the same time as trained ones."""
+        return cls(XFeatModel(), options, device)
+
+    @classmethod
     def from_tensors(
         cls, tensors: dict[str, Any], path: Path, options: XFeatOptions, device: torch.device
     ) -> XFeat:
