@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from hloc_localizer.features.learned.extraction import (
     Extraction,
+    constant,
     local_maxima,
     sample_bilinear,
     soft_argmax,
@@ -25,7 +26,8 @@ _NMS_RADIUS = 2
 _TEMPERATURE = 0.1
 _STRIDE = 32
 _EPSILON = 1e-12
-_CORNERS = ((0, 0), (1, 0), (0, 1), (1, 1))
+_CORNERS = (0, 0, 1, 0, 0, 1, 1, 1)
+"""The four pixels around a place, x and y of each."""
 
 
 class _Pyramid(NamedTuple):
@@ -123,7 +125,7 @@ class Aliked:
         """Return descriptors (K, 128) from deformed sampling positions (the paper's SDDH)."""
         head = self._network.desc_head
         height, width = pyramid.size
-        last = keypoints.new_tensor([width - 1, height - 1])
+        last = constant((width - 1, height - 1), keypoints)
         side = head.kernel_size
         steps = torch.arange(side, device=keypoints.device)
         corner = (keypoints.floor() - side // 2).clamp(min=0.0).minimum(last - side)
@@ -143,8 +145,8 @@ class Aliked:
 def _read(pyramid: _Pyramid, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Return features (..., 128) at whole pixels (..., 2) of the image, and 1 / their norms."""
     height, width = pyramid.levels[0].shape[-2:]
-    places = pixels + pixels.new_tensor(pyramid.padding)
-    grid = places / pixels.new_tensor([width - 1, height - 1]) * 2.0 - 1.0
+    places = pixels + constant(pyramid.padding, pixels)
+    grid = places / constant((width - 1, height - 1), pixels) * 2.0 - 1.0
     grid = grid.reshape(1, -1, 1, 2)
     levels = [F.grid_sample(level, grid, align_corners=True) for level in pyramid.levels]
     features = torch.cat([level[0, :, :, 0].mT for level in levels], dim=1)
@@ -155,7 +157,7 @@ def _read(pyramid: _Pyramid, pixels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _read_between(pyramid: _Pyramid, places: Tensor, last: Tensor) -> Tensor:
     """Interpolate the normalised features (..., 128) at places (..., 2); 0 outside the image."""
-    corners = places.floor()[..., None, :] + places.new_tensor(_CORNERS)
+    corners = places.floor()[..., None, :] + constant(_CORNERS, places).unflatten(0, (4, 2))
     weights = (1.0 - (places[..., None, :] - corners).abs()).prod(dim=-1)
     inside = ((corners >= 0.0) & (corners <= last)).all(dim=-1)
     features, inverse = _read(pyramid, corners)

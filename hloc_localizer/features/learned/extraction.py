@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -48,6 +49,20 @@ def image_tensor(image: NDArray[np.uint8], device: torch.device) -> Tensor:
     pixels = torch.from_numpy(np.ascontiguousarray(image if image.ndim == 3 else image[..., None]))
     values = pixels.to(device, non_blocking=True).float().div_(255.0)
     return values[None].permute(0, 3, 1, 2)
+
+
+def constant(values: tuple[float, ...], like: Tensor) -> Tensor:
+    """
+    Return numbers as a float32 tensor on the device of another.
+
+    They are kept: to bring new ones to a GPU makes the host wait for all work before.
+    """
+    return _constant(values, like.device)
+
+
+@functools.lru_cache(maxsize=1024)
+def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def local_maxima(scores: Tensor, radius: int) -> Tensor:
@@ -106,7 +121,7 @@ def soft_argmax(scores: Tensor, pixels: Tensor, radius: int, temperature: float)
 
 def sample_bilinear(values: Tensor, pixels: Tensor) -> Tensor:
     """Read (1, C, H, W) at pixels (K, 2), the centre of the first being (0, 0); (K, C)."""
-    size = pixels.new_tensor([values.shape[-1], values.shape[-2]])
+    size = constant((values.shape[-1], values.shape[-2]), pixels)
     grid = (2 * pixels + 1) / size - 1
     sampled = F.grid_sample(values, grid[None, None].to(values.dtype), align_corners=False)
     return sampled[0, :, 0].mT

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from hloc_localizer.features.learned.extraction import constant
 from hloc_localizer.weights.torch_file import load_into
 
 _MASKED = -1e4
@@ -82,8 +83,8 @@ class LightGlue(nn.Module):
         :param descriptors: (N, D) of unit length.
         :param size: (width, height) of the image in pixels.
         """
-        centre = keypoints.new_tensor(size) / 2
-        angles = self.frequencies((keypoints - centre) / (max(size) / 2))
+        centred = keypoints - constant((size[0] / 2, size[1] / 2), keypoints)
+        angles = self.frequencies(centred / (max(size) / 2))
         cosines, sines = angles.cos(), angles.sin()
         states = self.input(descriptors.float())[None]
         block = self.self_blocks[0]
@@ -143,19 +144,17 @@ class LightGlue(nn.Module):
 
     def _assign(self, query: Tensor, references: Tensor, mask: Tensor | None) -> Tensor:
         """Return the mutual best of the double softmax, weighted by matchability, (B, M, 2)."""
-        similarity = self.final(query) @ self.final(references).mT
+        scores = self.final(query) @ self.final(references).mT
         if mask is not None:
-            similarity = similarity + mask
-        scores = (
-            2 * similarity
-            - similarity.logsumexp(2, keepdim=True)
-            - similarity.logsumexp(1, keepdim=True)
-            + F.logsigmoid(self.matchability(query))
-            + F.logsigmoid(self.matchability(references)).mT
+            scores += mask
+        of_query = F.logsigmoid(self.matchability(query)) - scores.logsumexp(2, keepdim=True)
+        of_reference = F.logsigmoid(self.matchability(references)).mT - scores.logsumexp(
+            1, keepdim=True
         )
+        scores.mul_(2.0).add_(of_query).add_(of_reference)
         best, index = scores.max(dim=2)
-        back = scores.argmax(dim=1).gather(1, index)
-        mutual = back == torch.arange(query.shape[1], device=query.device)
+        # Comparing maxima is faster than searching the other way; of equals, the caller keeps one.
+        mutual = best == scores.amax(dim=1).gather(1, index)
         return torch.stack([torch.where(mutual, index, -1).float(), best.exp()], dim=-1)
 
 
@@ -246,8 +245,10 @@ def _padding_mask(lengths: list[int], device: torch.device) -> Tensor | None:
     longest = max(lengths)
     if min(lengths) == longest:
         return None
-    places = torch.arange(longest)[None] >= torch.tensor(lengths)[:, None]
-    return (places.float() * _MASKED)[:, None].to(device)
+    mask = torch.zeros(len(lengths), 1, longest, device=device)
+    for place, length in enumerate(lengths):  # a table of lengths would make the host wait
+        mask[place, :, length:] = _MASKED
+    return mask
 
 
 def load_lightglue(shape: LightGlueShape, tensors: dict[str, Any], path: Path) -> LightGlue:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hloc_localizer.features.learned.extraction import Extraction, local_maxima, strongest
+from hloc_localizer.features.learned.extraction import Extraction, constant, local_maxima, strongest
 from hloc_localizer.features.learned.options import SuperPointOptions
 from hloc_localizer.weights.torch_file import load_into
 
@@ -84,7 +84,7 @@ class SuperPoint:
         """Detect and describe in one image (1, C, H, W)."""
         grey = image
         if image.shape[1] == 3:
-            grey = (image * image.new_tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+            grey = (image * constant(_LUMA, image)[:, None, None]).sum(dim=1, keepdim=True)
         height, width = (size // _CELL * _CELL for size in grey.shape[-2:])
         logits, features = self._network(grey[..., :height, :width])
         heat = F.pixel_shuffle(logits.softmax(dim=1)[:, : _CELL * _CELL], _CELL)
@@ -96,7 +96,7 @@ class SuperPoint:
 
 def _sample(features: Tensor, pixels: Tensor) -> Tensor:
     """Read (1, C, h, w), cells of 8 pixels, at pixels (K, 2) by the authors' convention; (K, C)."""
-    size = pixels.new_tensor([features.shape[-1], features.shape[-2]]) * _CELL
+    size = constant((features.shape[-1], features.shape[-2]), pixels) * _CELL
     places = (pixels - _CELL / 2 + 0.5) / (size - _CELL / 2 - 0.5) * 2.0 - 1.0
     sampled = F.grid_sample(features, places[None, None], align_corners=True)
     return sampled[0, :, 0].mT

@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hloc_localizer.features.learned.extraction import (
     Extraction,
+    constant,
     local_maxima,
     soft_argmax,
     strongest,
@@ -77,7 +78,7 @@ class XFeat:
         points = pixels.float()
         if self._options.subpixel:
             points = points + soft_argmax(heat.clamp(min=_RARE).log(), pixels, 1, _TEMPERATURE)
-        ratio = points.new_tensor([width / size[1], height / size[0]])
+        ratio = constant((width / size[1], height / size[0]), points)
         return Extraction((points + 0.5) * ratio - 0.5, values, descriptors)
 
 
@@ -110,7 +111,7 @@ def _interpolation(positions: Tensor, size: int, cells: int) -> Tensor:
 
 def _sample(features: Tensor, pixels: Tensor, size: tuple[int, int]) -> Tensor:
     """Read (1, C, h, w) bicubically at pixels (K, 2) of an image of that size; (K, C)."""
-    extent = pixels.new_tensor([size[1] - 1, size[0] - 1]).to(features.dtype)
+    extent = constant((size[1] - 1, size[0] - 1), pixels)
     grid = (2.0 * pixels / extent - 1.0)[None, None]
     sampled = F.grid_sample(features, grid, mode='bicubic', align_corners=False)
     return sampled[0, :, 0].mT
