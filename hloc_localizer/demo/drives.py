@@ -23,9 +23,9 @@ _MAP_START_NS = 1_700_000_000 * _SECOND
 _QUERY_START_NS = 1_700_086_400 * _SECOND + 123_456_789
 
 _MAP_WAYPOINTS = (
-    (5.2, 2.75), (6.3, 2.15), (7.6, 2.3), (8.7, 3.0), (9.0, 4.2), (8.6, 5.4), (7.5, 5.72),
-    (6.3, 5.55), (5.6, 4.7), (5.15, 3.6), (4.75, 2.3), (4.0, 1.2), (2.7, 0.95), (1.35, 0.95),
-    (0.95, 1.9), (0.95, 3.2), (1.35, 4.5), (2.5, 5.15), (3.7, 4.95), (4.5, 4.0), (5.2, 2.75),
+    (0.95, 3.2), (1.35, 4.5), (2.5, 5.15), (3.7, 4.95), (4.5, 4.0), (5.2, 2.75), (6.3, 2.15),
+    (7.6, 2.3), (8.7, 3.0), (9.0, 4.2), (8.6, 5.4), (7.5, 5.72), (6.3, 5.55), (5.6, 4.7),
+    (5.15, 3.6), (4.75, 2.3), (4.0, 1.2), (2.7, 0.95), (1.35, 0.95), (0.95, 1.9), (0.95, 3.2),
 )  # fmt: skip
 _QUERY_WAYPOINTS = (
     (1.25, 3.6), (1.6, 4.6), (2.6, 4.85), (3.7, 4.6), (4.6, 3.7), (5.4, 2.6), (6.6, 2.45),
@@ -132,7 +132,7 @@ def _drifting(poses: Array, random: np.random.Generator) -> Array:
     """
     steps = transforms.invert(poses[:-1]) @ poses[1:]
     scale = 1.0 + random.normal(0.0, 0.012)
-    bias = np.radians(random.choice([-1.0, 1.0]) * random.uniform(0.2, 0.3)) / ODOMETRY_HZ
+    bias = np.radians(random.choice([-1.0, 1.0]) * random.uniform(0.35, 0.5)) / ODOMETRY_HZ
     ahead = np.linalg.norm(steps[:, :2, 3], axis=1)
     angle = np.arctan2(steps[:, 1, 0], steps[:, 0, 0])
     x = steps[:, 0, 3] * scale + random.normal(0.0, 0.04, len(steps)) * ahead

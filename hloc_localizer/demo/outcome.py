@@ -77,13 +77,13 @@ class Outcome:
         return metres, np.rad2deg(radians)
 
     def placed_odometry(self) -> Array:
-        """Return the odometry (M, 4, 4), laid on the reference's first pose: where it drifts to."""
+        """Return the odometry (N, 4, 4), laid on the reference's first pose: where it drifts to."""
         known = np.isfinite(self.odometry[:, 0, 3]) & np.isfinite(self.references[:, 0, 3])
         if not known.any():
-            return np.zeros((0, 4, 4))
+            return np.full_like(self.odometry, np.nan)
         first = int(np.argmax(known))
         map_from_odom = self.references[first] @ transforms.invert(self.odometry[first])
-        return np.asarray(map_from_odom @ self.odometry[known])
+        return np.asarray(map_from_odom @ self.odometry)
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON; what cannot be known is None."""
@@ -142,11 +142,9 @@ class Outcome:
         return [f'  {name:<18} {text}' for name, text in rows if text]
 
     def _odometry_error(self) -> float | None:
-        placed = self.placed_odometry()
-        known = self.references[np.isfinite(self.references[:, 0, 3])]
-        if len(placed) < 2:
-            return None
-        return float(np.linalg.norm(placed[-1, :3, 3] - known[-1, :3, 3]))
+        off = np.linalg.norm((self.placed_odometry() - self.references)[:, :3, 3], axis=1)
+        known = off[np.isfinite(off)]
+        return float(known[-1]) if len(known) > 1 else None
 
 
 def read_outcome(path: Path, query: Query) -> Outcome:

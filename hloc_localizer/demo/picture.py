@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -22,7 +23,7 @@ Array = NDArray[np.float64]
 
 _VIEWS = 3
 _BACKGROUND, _INK, _QUIET = '#14171c', '#e8eaed', '#8a919c'
-_TRUTH, _POSE, _ODOMETRY, _MAPPING = '#f2f2f2', '#2ec4ff', '#ff8a3d', '#5b6472'
+_TRUTH, _POSE, _ODOMETRY, _MAPPING = '#f2f2f2', '#2ec4ff', '#ff8a3d', '#7d8899'
 
 
 def draw(path: Path, runtime: RuntimeMap, outcome: Outcome, query: Query) -> None:
@@ -86,18 +87,14 @@ def _seen_from_above(runtime: RuntimeMap) -> tuple[Array, NDArray[np.uint8]]:
 
 
 def _draw_trajectories(axes: Axes, outcome: Outcome) -> None:
-    odometry = outcome.placed_odometry()
-    if len(odometry):
-        axes.plot(
-            odometry[:, 0, 3], odometry[:, 1, 3], '--', color=_ODOMETRY, lw=1.6,
-            label='odometry alone',
-        )  # fmt: skip
-    known = np.isfinite(outcome.references[:, 0, 3])
-    if known.any():
-        truth = outcome.references[known]
-        axes.plot(
-            truth[:, 0, 3], truth[:, 1, 3], '-', color=_TRUTH, lw=3.4, alpha=0.85, label='truth'
-        )
+    lines: list[tuple[str, Array, dict[str, Any]]] = [
+        ('odometry alone', outcome.placed_odometry(), {'color': _ODOMETRY, 'ls': '--', 'lw': 1.6}),
+        ('truth', outcome.references, {'color': _TRUTH, 'ls': '-', 'lw': 3.4, 'alpha': 0.85}),
+    ]
+    for name, poses, style in lines:
+        if np.isfinite(poses[:, 0, 3]).any():
+            x, y = _interrupted(poses, outcome.stamps_ns)
+            axes.plot(x, y, label=name, **style)
     poses = outcome.poses[outcome.localized]
     axes.plot(
         poses[:, 0, 3], poses[:, 1, 3], 'o', color=_POSE, ms=4.5, mec=_BACKGROUND, mew=0.6,
@@ -107,6 +104,13 @@ def _draw_trajectories(axes: Axes, outcome: Outcome) -> None:
         loc='lower left', bbox_to_anchor=(0.0, 1.0), ncol=4, facecolor=_BACKGROUND,
         edgecolor='none', labelcolor=_INK, borderaxespad=0.2,
     )  # fmt: skip
+
+
+def _interrupted(poses: Array, stamps_ns: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Return x and y with a break wherever no image was taken for a second."""
+    pauses = np.flatnonzero(np.diff(stamps_ns) > 1_000_000_000) + 1
+    x, y = (np.insert(poses[:, axis, 3], pauses, np.nan) for axis in (0, 1))
+    return x, y
 
 
 def _mark_views(axes: Axes, outcome: Outcome, shown: list[int]) -> None:

@@ -63,13 +63,15 @@ def run_demo(options: DemoOptions, progress: Progress) -> DemoReport:
     """
     clock = _Stages()
     recordings = _given_recordings(options)
+    if recordings is not None:
+        query = Query.of(recordings[1], _query_options(options))
     _prepare(options)
     folder = options.output
     with processes.interruptible(), environment.isolated() as variables:
         if recordings is None:
             with clock.stage('record'):
                 recordings = _record(options, progress)
-        query = Query.of(recordings[1], _query_options(options))
+            query = Query.of(recordings[1], _query_options(options))
         with clock.stage('build'):
             _build(recordings[0], options, variables, progress)
         with clock.stage('localize'):
