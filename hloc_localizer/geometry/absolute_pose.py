@@ -193,7 +193,7 @@ def _squared_errors(
     return residuals, np.where(np.isfinite(squared), squared, 1e6)
 
 
-_CAUCHY = 2.0**2
+_CAUCHY = 1.0**2
 """Squared scale of the loss, in standard deviations: below it a residual counts in full."""
 
 

@@ -172,6 +172,14 @@ class Camera:
         ]
         return Camera(self.model, width, height, (*focal, *centre, *self.params[focals + 2 :]))
 
+    def is_close_to(self, other: Camera) -> bool:
+        """Tell whether another calibration is the same but for rounding."""
+        return (
+            (self.model, self.image_size) == (other.model, other.image_size)
+            and len(self.params) == len(other.params)
+            and np.allclose(self.params, other.params, rtol=1e-4, atol=1e-4)
+        )
+
     def normalise(self, pixels: ArrayLike) -> Array:
         """
         Undo the calibration: pixels (N, 2) to coordinates (N, 2) on the plane z = 1.

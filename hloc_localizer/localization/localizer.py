@@ -39,6 +39,10 @@ from hloc_localizer.maps.map import Map
 from hloc_localizer.retrieval.registry import create_global_descriptor
 
 _MIN_KEYPOINTS = 20
+KEYPOINT_SIGMA_PX = 0.4
+"""Standard deviation of a keypoint of scale 1: what maps of real rooms show in their residuals."""
+_MAX_ERROR_SIGMAS = 6.0
+"""An inlier's largest error; wide, since the errors of the map's own poses are not in the sigma."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class Localizer:
         clock = _Clock()
         if (image.shape[1], image.shape[0]) != camera.image_size:
             return _refused(Reason.CAMERA_DIFFERS, clock)
+        camera = self._refined(camera)
         with clock('extract'):
             features = self._front_end.extract(image)
         if len(features) < _MIN_KEYPOINTS:
@@ -110,6 +115,14 @@ class Localizer:
             )
         best, reason, matched = self._best_hypothesis(features, camera, candidates, prior, clock)
         return self._result(features, best, reason, matched, candidates, clock)
+
+    def _refined(self, camera: Camera) -> Camera:
+        """Return the calibration that building refined, for a camera that the map was made with."""
+        manifest = self.map.manifest
+        for name, recorded in manifest.recorded_cameras.items():
+            if camera.is_close_to(recorded) and name in manifest.cameras:
+                return manifest.cameras[name]
+        return camera
 
     def _best_hypothesis(
         self,
@@ -202,7 +215,7 @@ class Localizer:
                     break
                 refined, matches = again, guided
         errors = self._errors(features, camera, matches, refined)
-        inliers = errors <= 3.0
+        inliers = errors <= _MAX_ERROR_SIGMAS
         evidence = weigh(camera, refined, features.keypoints[matches.keypoint[inliers]], visible)
         return Hypothesis(refined, matches, inliers, evidence)
 
@@ -236,8 +249,8 @@ class Localizer:
         """Expect of each residual the error of its keypoint and of its point, in pixels."""
         offsets = self.map.runtime.points[point] - pose[:3, 3]
         depth = np.maximum(np.abs(offsets @ pose[:3, 2]), 1e-3)
-        of_point = self.map.runtime.point_sigma[point] / depth * camera.focal_px
-        of_keypoint = np.sqrt(np.maximum(features.scales[keypoint], 1.0))
+        of_point = KEYPOINT_SIGMA_PX * self.map.runtime.point_sigma[point] / depth * camera.focal_px
+        of_keypoint = KEYPOINT_SIGMA_PX * np.sqrt(np.maximum(features.scales[keypoint], 1.0))
         return np.asarray(np.sqrt(of_keypoint**2 + np.minimum(of_point, 20.0) ** 2), np.float64)
 
     def _errors(

@@ -54,7 +54,9 @@ class _Model:
     """A finished reconstruction with what it was made of."""
 
     images: Sequence[MapImage]
+    recorded_cameras: Mapping[str, Camera]
     cameras: Mapping[str, Camera]
+    """With their refined calibration."""
     vlad: Vlad
     global_descriptors: NDArray[np.float32]
     reconstruction: Any
@@ -160,7 +162,7 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
     matches = match_pairs(images, pairs, front_end, threads=threads, advance=advance)
     stages.begin('reconstruct')
     with tempfile.TemporaryDirectory(dir=folder) as workspace:
-        reconstruction = reconstruct(
+        reconstruction, refined = reconstruct(
             images,
             list(cameras.values()),
             matches,
@@ -174,12 +176,13 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
             'are those of this camera, and that the images have texture and overlap'
         )
     return _Model(
-        images,
-        cameras,
-        vlad,
-        global_descriptors,
-        reconstruction,
-        np.stack(poses_of(reconstruction)),
+        images=images,
+        recorded_cameras=cameras,
+        cameras=dict(zip(cameras, refined, strict=True)),
+        vlad=vlad,
+        global_descriptors=global_descriptors,
+        reconstruction=reconstruction,
+        poses=np.stack(poses_of(reconstruction)),
     )
 
 
@@ -247,6 +250,7 @@ def _manifest(
     moved, turned = _correction(model)
     return Manifest(
         cameras=dict(model.cameras),
+        recorded_cameras=dict(model.recorded_cameras),
         front_end=Component(options.front_end, _front_end_values(options)),
         global_descriptor=Component(Vlad.name, options.vlad.as_dict()),
         map_frame=options.source.map_frame,

@@ -58,19 +58,30 @@ class ReconstructionOptions(Options):
         maximum=100.0,
     )
     refined_epipolar_error_px: float = option(
-        2.5, 'The same under the refined poses.', minimum=0.5, maximum=100.0
+        4.0, 'The same under the refined poses.', minimum=0.5, maximum=100.0
     )
     max_reprojection_error_px: float = option(
-        3.0, 'Largest error of an observation that stays.', minimum=0.5, maximum=50.0
+        4.0, 'Largest error of an observation that stays.', minimum=0.5, maximum=50.0
     )
     min_triangulation_angle_deg: float = option(
         1.5, 'Smallest angle between the rays of a point.', minimum=0.1, maximum=30.0
     )
     min_track_length: int = option(3, 'Fewest images that see a point.', minimum=2, maximum=20)
     prior_position_sigma_m: float = option(
-        0.02, 'Standard deviation of the recorded positions.', minimum=1e-4, maximum=10.0
+        0.005,
+        'Standard deviation of the recorded positions, of one image relative to its neighbours.', minimum=1e-4, maximum=10.0
     )
     refine_poses: bool = option(True, 'Refine the recorded poses by bundle adjustment.')
+    rotations: str = option(
+        'auto',
+        'Whether bundle adjustment holds the recorded rotations; auto: when the images fit them '
+        'nearly as well as rotations of their own.',
+        choices=('auto', 'held', 'refined'),
+    )
+    refine_intrinsics: bool = option(
+        True,
+        'Refine focal length and principal point; queries of the same camera use the result.',
+    )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +28,7 @@ def reconstruct(
     *,
     workspace: Path,
     threads: int,
-) -> pycolmap.Reconstruction:
+) -> tuple[pycolmap.Reconstruction, list[Camera]]:
     """
     Triangulate from the recorded poses, refine, and triangulate again from the refined ones.
 
@@ -33,20 +36,81 @@ def reconstruct(
     sharply.
 
     :param workspace: an existing folder for scratch files.
+    :returns: the reconstruction, and the cameras with their refined calibration.
     """
     recorded = [image.map_from_camera for image in images]
-    poses: Poses = recorded
-    bounds = [options.max_epipolar_error_px]
-    if options.refine_poses:
-        bounds.append(options.refined_epipolar_error_px)
-    for bound in bounds:
-        verified = verify_matches(images, poses, cameras, matches, max_error_px=bound)
-        reconstruction = triangulate(images, cameras, poses, verified, options, workspace)
-        if options.refine_poses and reconstruction.num_points3D() > 0:
-            refine_with_pose_priors(reconstruction, recorded, options, threads=threads)
-            poses = poses_of(reconstruction)
+    refined = list(cameras)
+    verified = verify_matches(
+        images, recorded, cameras, matches, max_error_px=options.max_epipolar_error_px
+    )
+    reconstruction = triangulate(images, cameras, recorded, verified, options, workspace)
+    if not options.refine_poses or reconstruction.num_points3D() == 0:
         drop_bad_points(reconstruction, options)
-    return reconstruction
+        return reconstruction, refined
+    adjust = partial(
+        adjust_with_pose_priors,
+        recorded=recorded,
+        options=options,
+        refine_intrinsics=options.refine_intrinsics and len(images) >= _MIN_IMAGES_TO_CALIBRATE,
+        threads=threads,
+    )
+    hold_rotations = _adjust_first(reconstruction, adjust, options)
+    drop_bad_points(reconstruction, options)
+    poses, refined = poses_of(reconstruction), cameras_of(reconstruction)
+    images = [
+        dataclasses.replace(image, plane=refined[image.camera].normalise(image.features.keypoints))
+        for image in images
+    ]
+    verified = verify_matches(
+        images, poses, refined, matches, max_error_px=options.refined_epipolar_error_px
+    )
+    reconstruction = triangulate(images, refined, poses, verified, options, workspace)
+    if reconstruction.num_points3D() > 0:
+        adjust(reconstruction, hold_rotations=hold_rotations)
+        drop_bad_points(reconstruction, options)
+    return reconstruction, cameras_of(reconstruction)
+
+
+def _adjust_first(
+    reconstruction: pycolmap.Reconstruction,
+    adjust: Callable[..., None],
+    options: ReconstructionOptions,
+) -> bool:
+    """
+    Adjust for the first time; decide whether the recorded rotations are to be held.
+
+    They are, if the images fit them nearly as well as rotations of their own: the map then agrees
+    with the robot's own frame. Otherwise the recording is not that good and the images know better.
+    """
+    if options.rotations != 'auto':
+        hold = options.rotations == 'held'
+        adjust(reconstruction, hold_rotations=hold)
+        return hold
+    free = copy.deepcopy(reconstruction)
+    adjust(reconstruction, hold_rotations=True)
+    adjust(free, hold_rotations=False)
+    held_error, free_error = _median_error(reconstruction), _median_error(free)
+    if held_error <= _HOLD_UP_TO * free_error:
+        return True
+    adjust(reconstruction, hold_rotations=False)
+    return False
+
+
+_HOLD_UP_TO = 1.5
+_MIN_IMAGES_TO_CALIBRATE = 10
+
+
+def _median_error(reconstruction: pycolmap.Reconstruction) -> float:
+    reconstruction.update_point_3d_errors()
+    return float(np.median([point.error for point in reconstruction.points3D.values()]))
+
+
+def cameras_of(reconstruction: pycolmap.Reconstruction) -> list[Camera]:
+    """Return the cameras in the order of their ids, without COLMAP's half pixel."""
+    return [
+        Camera.from_colmap(camera.model.name, camera.width, camera.height, camera.params)
+        for _, camera in sorted(reconstruction.cameras.items())
+    ]
 
 
 def posed_reconstruction(
@@ -161,13 +225,14 @@ def _colmap_keypoints(image: MapImage) -> NDArray[np.float64]:
     return image.features.keypoints.astype(np.float64) + 0.5
 
 
-def refine_with_pose_priors(
+def adjust_with_pose_priors(
     reconstruction: pycolmap.Reconstruction,
+    *,
     recorded: Sequence[NDArray[np.float64]],
     options: ReconstructionOptions,
-    *,
+    hold_rotations: bool,
+    refine_intrinsics: bool,
     threads: int,
-    max_iterations: int = 25,
 ) -> None:
     """
     Adjust poses and points together, the recorded positions weighing in as priors.
@@ -175,6 +240,9 @@ def refine_with_pose_priors(
     An image with too few points to hold its rotation keeps its recorded pose.
 
     :param recorded: I poses (4, 4) as recorded.
+    :param hold_rotations: whether the rotations stay as they are.
+    :param refine_intrinsics: whether focal lengths and principal points may change; distortion
+        stays, since a walk seldom covers the corners of the image well enough to know better.
     """
     config = pycolmap.BundleAdjustmentConfig()
     priors = []
@@ -192,18 +260,13 @@ def refine_with_pose_priors(
                 coordinate_system=pycolmap.PosePriorCoordinateSystem.CARTESIAN,
             )
         )
-    for camera_id in reconstruction.cameras:
-        config.set_constant_cam_intrinsics(camera_id)
-    adjustment = pycolmap.BundleAdjustmentOptions()
-    adjustment.refine_focal_length = False
-    adjustment.refine_extra_params = False
-    adjustment.print_summary = False
-    adjustment.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
-    adjustment.ceres.solver_options.max_num_iterations = max_iterations
-    adjustment.ceres.solver_options.function_tolerance = 1e-5
-    adjustment.ceres.solver_options.num_threads = threads
+    if len(priors) < _MIN_IMAGES_TO_ADJUST:
+        return
+    if not refine_intrinsics:
+        for camera_id in reconstruction.cameras:
+            config.set_constant_cam_intrinsics(camera_id)
     adjuster = pycolmap.create_pose_prior_bundle_adjuster(
-        adjustment,
+        _adjustment_options(hold_rotations=hold_rotations, threads=threads),
         pycolmap.PosePriorBundleAdjustmentOptions(),
         config,
         priors,
@@ -213,6 +276,22 @@ def refine_with_pose_priors(
 
 
 _MIN_POINTS_TO_MOVE = 20
+_MIN_IMAGES_TO_ADJUST = 3
+
+
+def _adjustment_options(*, hold_rotations: bool, threads: int) -> pycolmap.BundleAdjustmentOptions:
+    options = pycolmap.BundleAdjustmentOptions()
+    options.refine_focal_length = True
+    options.refine_principal_point = True
+    options.refine_extra_params = False
+    options.constant_rig_from_world_rotation = hold_rotations
+    options.print_summary = False
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.loss_function_scale = 0.5
+    options.ceres.solver_options.max_num_iterations = 30
+    options.ceres.solver_options.function_tolerance = 1e-5
+    options.ceres.solver_options.num_threads = threads
+    return options
 
 
 def drop_bad_points(

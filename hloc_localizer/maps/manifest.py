@@ -73,6 +73,8 @@ class Manifest:
     cameras: Mapping[str, Camera]
     front_end: Component
     global_descriptor: Component
+    recorded_cameras: Mapping[str, Camera] = field(default_factory=dict)
+    """The calibration that the recording gave, where building refined it, by the same names."""
     map_frame: str = 'map'
     metric: bool = True
     """Whether one unit is one metre."""
@@ -146,6 +148,9 @@ def _as_plain(manifest: Manifest) -> dict[str, Any]:
         'front_end': _component_as_plain(manifest.front_end),
         'global_descriptor': _component_as_plain(manifest.global_descriptor),
         'cameras': {name: camera_as_plain(camera) for name, camera in manifest.cameras.items()},
+        'recorded_cameras': {
+            name: camera_as_plain(camera) for name, camera in manifest.recorded_cameras.items()
+        },
         'provenance': {
             'created': provenance.created,
             'source': dict(provenance.source),
@@ -175,6 +180,9 @@ def _manifest(reader: _Reader) -> Manifest:
         metric=reader.get('metric', bool),
         gravity_aligned=reader.get('gravity_aligned', bool),
         cameras=reader.mapping('cameras', lambda value: camera_from_plain(reader.path, value)),
+        recorded_cameras=reader.mapping(
+            'recorded_cameras', lambda value: camera_from_plain(reader.path, value)
+        ),
         front_end=_component(reader.inside('front_end')),
         global_descriptor=_component(reader.inside('global_descriptor')),
         alignment=reader.mapping('alignment', reader.number),
