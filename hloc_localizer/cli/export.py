@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hloc_localizer.cli.output import check_new_output, whole_or_absent
-from hloc_localizer.errors import MapError
-
-if TYPE_CHECKING:
-    from hloc_localizer.maps import Map
-
-_FOLDERS = {'colmap': ('sfm/',), 'hloc': ('sfm/', 'features.h5', 'global-features.h5')}
-"""Which files of a map make up each format; a folder ends with a slash."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -44,20 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
             from hloc_localizer.maps.ply import write_ply
 
             write_ply(staging, loaded.runtime.points, loaded.runtime.point_colors)
+        elif arguments.format == 'colmap':
+            from hloc_localizer.maps.hloc_export import export_colmap
+
+            export_colmap(loaded, staging)
         else:
-            _copy(loaded, arguments.format, staging)
+            from hloc_localizer.maps.hloc_export import export_hloc
+
+            export_hloc(loaded, staging)
     print(f'{arguments.format}: {arguments.output}')
     return 0
-
-
-def _copy(loaded: Map, form: str, folder: Path) -> None:
-    for part in _FOLDERS[form]:
-        names = [name for name in loaded.manifest.files
-                 if name == part or (part.endswith('/') and name.startswith(part))]  # fmt: skip
-        if not names:
-            raise MapError(f"{loaded.path}: holds no '{part}', so it cannot be exported as {form}")
-        for name in names:
-            # A COLMAP model is a folder of its own; hloc keeps the model beside its features.
-            target = folder / (name[len(part) :] if form == 'colmap' else name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(loaded.path / name, target)

@@ -7,7 +7,7 @@ COLMAP database (hloc/extract_features.py, hloc/triangulation.py); keypoints go 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,22 @@ def read_all_features(path: Path) -> dict[str, LocalFeatures]:
         return {name: _local_features(path, file, name) for name in names}
 
 
+def read_features_of(path: Path, names: Iterable[str]) -> dict[str, LocalFeatures]:
+    """
+    Read the features of some images, by image name.
+
+    :raises MapError: naming the first image whose features are missing or damaged.
+    """
+    with _opened(path) as file:
+        return {name: _local_features(path, file, name) for name in names}
+
+
+def missing_features(path: Path, names: Iterable[str]) -> list[str]:
+    """Return those of the images that the file has no keypoints of."""
+    with _opened(path) as file:
+        return [name for name in names if f'{name}/keypoints' not in file]
+
+
 def write_global_features(path: Path, descriptors: Mapping[str, NDArray[Any]]) -> None:
     """Write ``global-features.h5``; descriptors (G,) by image name."""
     with h5py.File(path, 'w', libver='latest') as file:
@@ -123,7 +139,9 @@ def _local_features(path: Path, file: h5py.File, name: str) -> LocalFeatures:
     descriptors = _array(path, file, f'{name}/descriptors', 2, _MOST_KEYPOINTS).T
     count = len(keypoints)
     size = _array(path, file, f'{name}/image_size', 1, 2)
-    scores = _optional(path, file, f'{name}/scores', count)
+    # hloc's newer extractors call the scores keypoint_scores.
+    scored = 'scores' if f'{name}/scores' in file else 'keypoint_scores'
+    scores = _optional(path, file, f'{name}/{scored}', count)
     scales = _optional(path, file, f'{name}/scales', count)
     if keypoints.shape[1] < 2 or len(descriptors) != count or len(size) != 2:
         raise MapError(f"{path}: the features of '{name}' contradict each other in size")

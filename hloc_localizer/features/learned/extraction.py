@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -40,9 +40,9 @@ class Extractor(Protocol):
         ...
 
 
-def image_tensor(image: NDArray[np.uint8], device: torch.device) -> Tensor:
+def image_tensor(image: NDArray[Any], device: torch.device) -> Tensor:
     """
-    Turn an image (H, W) or (H, W, 3) into a tensor (1, C, H, W) of values in [0, 1].
+    Turn an image (H, W) or (H, W, 3), 0 to 255, into a tensor (1, C, H, W) of values in [0, 1].
 
     The memory stays as it is, channels last, which convolutions like best.
     """

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from hloc_localizer.features.learned.extraction import Extractor, image_tensor
 from hloc_localizer.features.learned.lightglue import LightGlue, Prepared
 from hloc_localizer.features.learned.nearest_neighbour import match_nearest
 from hloc_localizer.features.learned.options import LearnedOptions
+from hloc_localizer.features.learned.preprocessing import preprocess
 from hloc_localizer.features.local_features import (
     LocalFeatures,
     Matches,
@@ -64,7 +64,7 @@ class LearnedFrontEnd:
         """Detect and describe; image (H, W) grey or (H, W, 3) RGB."""
         extractor = self._in_use()
         size = (image.shape[1], image.shape[0])
-        reduced = _reduced(image, self.options.max_image_size)
+        reduced = preprocess(image, self.options)
         with self._guard(), torch.inference_mode():
             extraction = extractor(image_tensor(reduced, self.device))
             packed = torch.cat(
@@ -159,16 +159,6 @@ class LearnedFrontEnd:
         return memory_guard(
             self.device, 'lower max_keypoints, max_image_size or the number of candidates'
         )
-
-
-def _reduced(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
-    """Return the image with its longest side no longer than that."""
-    height, width = image.shape[:2]
-    scale = longest / max(height, width)
-    if scale >= 1.0:
-        return image
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _matches(pairs: NDArray[np.float32], minimum: float) -> Matches:

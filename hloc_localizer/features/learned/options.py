@@ -21,6 +21,13 @@ class LearnedOptions(Options):
     max_image_size: int = option(
         1024, 'Longest side in pixels; larger images are reduced.', minimum=64, maximum=8192
     )
+    grayscale: bool = option(
+        False, 'Turn colour images to grey first, as hloc does for SuperPoint.'
+    )
+    enlarge: bool = option(False, 'Enlarge images that are smaller than max_image_size to it.')
+    resize_in_float: bool = option(
+        False, "Resize floating-point pixels as hloc does: for maps of hloc's, a little slower."
+    )
     min_match_score: float = option(
         0.1, 'Smallest confidence of a match of LightGlue.', minimum=0.0, maximum=1.0
     )
@@ -95,6 +102,10 @@ class DiskOptions(LearnedOptions):
 class SuperPointOptions(LearnedOptions):
     """SuperPoint."""
 
+    nms_radius: int = option(
+        4, 'A keypoint is the maximum of its neighbourhood of this radius, in pixels.',
+        minimum=1, maximum=32,
+    )  # fmt: skip
     detection_threshold: float = option(
         0.005, 'Smallest keypoint probability.', minimum=0.0, maximum=1.0
     )

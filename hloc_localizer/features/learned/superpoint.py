@@ -14,7 +14,7 @@ from hloc_localizer.features.learned.options import SuperPointOptions
 from hloc_localizer.weights.torch_file import load_into
 
 _CELL = 8
-_NMS_RADIUS = 4
+_BORDER = 4
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -88,10 +88,18 @@ class SuperPoint:
         height, width = (size // _CELL * _CELL for size in grey.shape[-2:])
         logits, features = self._network(grey[..., :height, :width])
         heat = F.pixel_shuffle(logits.softmax(dim=1)[:, : _CELL * _CELL], _CELL)
-        wanted = local_maxima(heat, _NMS_RADIUS) & (heat > self._options.detection_threshold)
+        wanted = local_maxima(heat, self._options.nms_radius) & _inside(heat, _BORDER)
+        wanted &= heat > self._options.detection_threshold
         pixels, values = strongest(torch.where(wanted, heat, 0.0), self._options.max_keypoints)
         descriptors = F.normalize(_sample(features, pixels), dim=-1)
         return Extraction(pixels.float(), values, descriptors)
+
+
+def _inside(heat: Tensor, border: int) -> Tensor:
+    """Mark the pixels of (1, 1, H, W) that are not on the border."""
+    inside = torch.zeros_like(heat, dtype=torch.bool)
+    inside[..., border:-border, border:-border] = True
+    return inside
 
 
 def _sample(features: Tensor, pixels: Tensor) -> Tensor:

@@ -1,0 +1,284 @@
+"""From a COLMAP model and its images to a map: new features, the model's own poses."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hloc_localizer.errors import HlocLocalizerError, InputError
+from hloc_localizer.features.registry import create_front_end, front_end_options
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.mapping.compilation import compile_map
+from hloc_localizer.mapping.extraction import extract_images
+from hloc_localizer.mapping.import_options import ColmapImportOptions
+from hloc_localizer.mapping.import_report import ImportReport
+from hloc_localizer.mapping.matching import MapImage, match_pairs
+from hloc_localizer.mapping.options import PairOptions
+from hloc_localizer.mapping.pairs import Pairs, pairs_from_poses, pairs_from_retrieval
+from hloc_localizer.mapping.tracks import Tracks, tracks_of
+from hloc_localizer.maps import Component, Manifest, MapWriter, Provenance, Statistics
+from hloc_localizer.maps.colmap_model import ColmapModel, read_colmap_model
+from hloc_localizer.maps.hloc_files import (
+    FEATURES_NAME,
+    GLOBAL_FEATURES_NAME,
+    write_features,
+    write_global_features,
+)
+from hloc_localizer.maps.hloc_layout import is_colmap_model
+from hloc_localizer.progress import Progress, SilentProgress
+from hloc_localizer.retrieval.vlad import Vlad, learn_vlad
+from hloc_localizer.sources import image_codec
+from hloc_localizer.sources.frame import Frame
+
+_LARGEST_IMAGE_FILE = 1 << 28
+_MODEL_FOLDERS = ('.', 'sparse/0', 'sparse', 'sfm', '0')
+"""Where COLMAP and its users put a model within a project."""
+
+
+def import_colmap(
+    path: Path,
+    images: Path | None,
+    output: Path,
+    options: ColmapImportOptions | None = None,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """
+    Make a map of a COLMAP model.
+
+    :param images: what the model's image names are relative to; None: ``images`` in the folder
+        of the model or in one of the two above.
+    :param output: the folder to create; it appears whole or not at all.
+    :raises InputError: naming the model or the image that is missing or damaged.
+    :raises HlocLocalizerError: when no points could be triangulated.
+    """
+    options = options or ColmapImportOptions()
+    options.check()
+    progress = progress or SilentProgress()
+    threads = options.threads or os.cpu_count() or 1
+    model = read_colmap_model(_model_folder(path))
+    folder = images or _image_folder(model.path)
+    _check_images(folder, model)
+    values = options.as_dict().get(options.front_end, {})
+    front_end = create_front_end(options.front_end, values)
+    cameras = {f'camera_{camera_id}': camera for camera_id, camera in model.cameras.items()}
+    with MapWriter(output, overwrite=options.overwrite) as writer:
+        progress.stage('extract', len(model.images))
+        map_images = list(
+            extract_images(
+                _frames(folder, model),
+                cameras,
+                front_end,
+                threads=threads,
+                max_images=len(model.images),
+                advance=progress.advance,
+            )
+        )
+        progress.stage('describe')
+        vlad = _learn_vlad(path, map_images, options)
+        described = np.stack([vlad.describe(image.features) for image in map_images])
+        pairs = sorted({
+            *_pairs_of_model(model, options.pairs),
+            *pairs_from_retrieval(
+                described, np.stack([i.map_from_camera for i in map_images]), options.pairs
+            ),
+        })  # fmt: skip
+        progress.stage('match', len(pairs))
+        matches = match_pairs(
+            map_images, pairs, front_end, threads=threads, advance=progress.advance
+        )
+        progress.stage('triangulate')
+        reconstruction, refined = _triangulate(
+            map_images, list(cameras.values()), matches, options, threads, writer.stages
+        )
+        tracks = tracks_of(reconstruction)
+        progress.stage('compile')
+        runtime = compile_map(
+            map_images,
+            refined,
+            _poses(reconstruction),
+            tracks,
+            global_descriptors=described,
+            retrieval_arrays=vlad.arrays,
+            options=options.compilation,
+        )
+        progress.stage('write')
+        _write_files(writer.path, map_images, described, reconstruction)
+        component = Component(
+            front_end.name, front_end_options(front_end.name)().with_values(values).as_dict()
+        )
+        manifest = Manifest(
+            cameras=dict(zip(cameras, refined, strict=True)),
+            recorded_cameras=cameras,
+            front_end=component,
+            global_descriptor=Component(Vlad.name, options.vlad.as_dict()),
+            map_frame=options.map_frame,
+            metric=options.metric,
+            gravity_aligned=options.gravity_aligned,
+            statistics=_statistics(map_images, tracks, reconstruction),
+            provenance=_provenance(model, folder, options),
+        )
+        return ImportReport(writer.finish(manifest, runtime), ())
+
+
+def _model_folder(path: Path) -> Path:
+    for part in _MODEL_FOLDERS:
+        if is_colmap_model(path / part):
+            return path / part
+    raise InputError(
+        f'{path}: not a COLMAP model (cameras, images, points3D as .bin or .txt), nor a folder '
+        'with one in sparse/0'
+    )
+
+
+def _image_folder(model: Path) -> Path:
+    model = model.absolute()
+    for folder in (model, *model.parents[:2]):
+        if (folder / 'images').is_dir():
+            return folder / 'images'
+    raise InputError(f'{model}: no folder images/ beside the model; name it with --images DIR')
+
+
+def _check_images(folder: Path, model: ColmapModel) -> None:
+    """Find out before the long work whether all images are there."""
+    missing = [
+        image.name for image in model.images if not _image_file(folder, image.name).is_file()
+    ]
+    if missing:
+        raise InputError(
+            f'{folder}: {len(missing)} of the {len(model.images)} images of {model.path} are not '
+            f"there (first: '{missing[0]}'); name their folder with --images DIR"
+        )
+
+
+def _image_file(folder: Path, name: str) -> Path:
+    file = folder / name
+    if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder)):
+        raise InputError(f"{folder}: image '{name}' of the model lies outside of this folder")
+    return file
+
+
+def _frames(folder: Path, model: ColmapModel) -> Iterator[Frame]:
+    for image in model.images:
+        pixels = _read_image(_image_file(folder, image.name))
+        size = model.cameras[image.camera_id].image_size
+        if (pixels.shape[1], pixels.shape[0]) != size:
+            raise InputError(
+                f'{folder / image.name}: is {pixels.shape[1]}x{pixels.shape[0]}, but the model '
+                f'has {size[0]}x{size[1]}; give the images that it was made of'
+            )
+        yield Frame(
+            name=image.name,
+            stamp_ns=0,
+            image=pixels,
+            camera_name=f'camera_{image.camera_id}',
+            map_from_camera=image.map_from_camera,
+        )
+
+
+def _read_image(file: Path) -> Any:
+    try:
+        if file.stat().st_size > _LARGEST_IMAGE_FILE:
+            raise InputError('larger than 256 MiB')
+        return image_codec.decode_compressed(file.read_bytes())
+    except OSError as error:
+        raise InputError(f'{file}: cannot be read: {error.strerror}') from error
+    except InputError as error:
+        raise InputError(f'{file}: {error}') from error
+
+
+def _learn_vlad(path: Path, images: Sequence[MapImage], options: ColmapImportOptions) -> Vlad:
+    try:
+        return learn_vlad([image.features for image in images], options.vlad)
+    except ValueError as error:
+        raise InputError(f'{path}: too little texture in the images for a map: {error}') from error
+
+
+def _pairs_of_model(model: ColmapModel, options: PairOptions) -> Pairs:
+    """Pair images that share points of the model; by their views where it has no points."""
+    index_of = {image.image_id: index for index, image in enumerate(model.images)}
+    shared: Counter[tuple[int, int]] = Counter()
+    for point in model.reconstruction.points3D.values():
+        seen = sorted(
+            {index_of[e.image_id] for e in point.track.elements if e.image_id in index_of}
+        )
+        shared.update(combinations(seen, 2))
+    if not shared:
+        cameras = [model.cameras[image.camera_id] for image in model.images]
+        return pairs_from_poses(
+            cameras, np.stack([image.map_from_camera for image in model.images]), options
+        )
+    partners: dict[int, list[tuple[int, int]]] = {}
+    for (first, second), count in shared.items():
+        partners.setdefault(first, []).append((-count, second))
+        partners.setdefault(second, []).append((-count, first))
+    return sorted({
+        (min(index, other), max(index, other))
+        for index, others in partners.items()
+        for _, other in sorted(others)[: options.covisible]
+    })  # fmt: skip
+
+
+def _triangulate(
+    images: Sequence[MapImage],
+    cameras: Sequence[Camera],
+    matches: Any,
+    options: ColmapImportOptions,
+    threads: int,
+    folder: Path,
+) -> tuple[Any, list[Camera]]:
+    from hloc_localizer.mapping.reconstruction import reconstruct
+
+    with tempfile.TemporaryDirectory(dir=folder) as workspace:
+        reconstruction, refined = reconstruct(
+            images, cameras, matches, options.reconstruction,
+            workspace=Path(workspace), threads=threads,
+        )  # fmt: skip
+    if reconstruction.num_points3D() == 0:
+        raise HlocLocalizerError(
+            'no map could be made: no point was seen from enough places; check that the images '
+            'are those that the model was made of'
+        )
+    return reconstruction, refined
+
+
+def _poses(reconstruction: Any) -> Any:
+    from hloc_localizer.mapping.reconstruction import poses_of
+
+    return np.stack(poses_of(reconstruction))
+
+
+def _write_files(
+    folder: Path, images: Sequence[MapImage], described: Any, reconstruction: Any
+) -> None:
+    (folder / 'sfm').mkdir()
+    reconstruction.write_binary(folder / 'sfm')
+    write_features(folder / FEATURES_NAME, {image.name: image.features for image in images})
+    names = [image.name for image in images]
+    write_global_features(folder / GLOBAL_FEATURES_NAME, dict(zip(names, described, strict=True)))
+
+
+def _statistics(images: Sequence[MapImage], tracks: Tracks, reconstruction: Any) -> Statistics:
+    return Statistics(
+        images=len(images),
+        points=len(tracks.points),
+        observations=len(tracks.point),
+        mean_track_length=len(tracks.point) / len(tracks.points),
+        mean_reprojection_error_px=reconstruction.compute_mean_reprojection_error(),
+    )
+
+
+def _provenance(model: ColmapModel, images: Path, options: ColmapImportOptions) -> Provenance:
+    return Provenance(
+        source={'kind': 'colmap', 'path': str(model.path), 'images': str(images)},
+        options=options.as_dict(),
+        seed=options.vlad.seed,
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+    )

@@ -1,0 +1,370 @@
+"""From an hloc output folder to a map, without its images: features, model and descriptors."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.errors import InputError
+from hloc_localizer.features.local_features import LocalFeatures
+from hloc_localizer.features.registry import front_end_options
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.mapping.compilation import compile_map
+from hloc_localizer.mapping.import_options import HlocImportOptions
+from hloc_localizer.mapping.import_report import ImportReport
+from hloc_localizer.mapping.matching import MapImage
+from hloc_localizer.mapping.tracks import Tracks
+from hloc_localizer.maps import Component, Manifest, MapWriter, Provenance, Statistics
+from hloc_localizer.maps.colmap_model import ColmapModel, ModelImage, read_colmap_model
+from hloc_localizer.maps.hloc_files import (
+    FEATURES_NAME,
+    GLOBAL_FEATURES_NAME,
+    missing_features,
+    read_features_of,
+    read_global_features,
+    write_features,
+    write_global_features,
+)
+from hloc_localizer.maps.hloc_layout import FeaturesFile, HlocFolder, find_hloc_folder
+from hloc_localizer.progress import Progress, SilentProgress
+from hloc_localizer.retrieval.registry import create_global_descriptor
+from hloc_localizer.retrieval.vlad import Vlad, learn_vlad
+
+_KEYPOINT_TOLERANCE_PX = 2.5
+"""hloc rounds keypoints to half floats, twice: up to a pixel each beyond 2048 pixels."""
+_UNIT_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class _Retrieval:
+    component: Component
+    descriptors: NDArray[np.float32]
+    """(I, G)."""
+    arrays: Mapping[str, NDArray[Any]]
+    note: str = ''
+
+
+def import_hloc(
+    path: Path,
+    output: Path,
+    options: HlocImportOptions | None = None,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """
+    Make a map of an hloc output folder.
+
+    The points and poses stay as they are; the localizer extracts and matches as hloc did.
+
+    :param output: the folder to create; it appears whole or not at all.
+    :raises InputError: naming what is missing, damaged or contradicts itself.
+    """
+    options = options or HlocImportOptions()
+    options.check()
+    progress = progress or SilentProgress()
+    progress.stage('read')
+    folder = find_hloc_folder(path, options.conf)
+    file, model, features = _agreeing(folder, options)
+    component, notes = _front_end(file, features, options)
+    with MapWriter(output, overwrite=options.overwrite) as writer:
+        images = _map_images(model, features)
+        tracks = _tracks(model)
+        progress.stage('describe')
+        retrieval = _retrieval(folder, images, options)
+        progress.stage('compile')
+        runtime = compile_map(
+            images,
+            list(model.cameras.values()),
+            np.stack([image.map_from_camera for image in images]),
+            tracks,
+            global_descriptors=retrieval.descriptors,
+            retrieval_arrays=retrieval.arrays,
+            options=options.compilation,
+        )
+        progress.stage('write')
+        _write_files(writer.path, model, features, retrieval)
+        manifest = _manifest(folder, file, model, tracks, component, retrieval, options)
+        written = writer.finish(manifest, runtime)
+    return ImportReport(written, tuple(note for note in (*notes, retrieval.note) if note))
+
+
+def _agreeing(
+    folder: HlocFolder, options: HlocImportOptions
+) -> tuple[FeaturesFile, ColmapModel, dict[str, LocalFeatures]]:
+    """Return the first features file and model that belong together, with the features."""
+    models = _chosen(folder, options.model, folder.models, 'model')
+    files = _chosen(folder, options.features, [file.path for file in folder.features], 'features')
+    reasons = []
+    for model_path in models:
+        model = read_colmap_model(model_path)
+        for file in folder.features:
+            if file.path not in files:
+                continue
+            try:
+                return file, model, _features_of(file, model)
+            except InputError as error:
+                reasons.append(error)
+    raise reasons[0]
+
+
+def _chosen(folder: HlocFolder, wanted: str, found: Sequence[Path], what: str) -> list[Path]:
+    if not wanted:
+        return list(found)
+    kept = [path for path in found if path == folder.path / wanted]
+    if not kept:
+        names = ', '.join(str(path.relative_to(folder.path)) for path in found)
+        raise InputError(f"{folder.path}: has no {what} '{wanted}'; it has {names}")
+    return kept
+
+
+def _features_of(file: FeaturesFile, model: ColmapModel) -> dict[str, LocalFeatures]:
+    """
+    Read the features of a model's images and check that the model was made of them.
+
+    :raises InputError: naming the first image that contradicts the model.
+    """
+    names = [image.name for image in model.images]
+    missing = missing_features(file.path, names)
+    if missing:
+        raise InputError(
+            f'{file.path}: has no features of {len(missing)} of the {len(names)} images of '
+            f"{model.path} (first: '{missing[0]}'); extract them with hloc"
+        )
+    features = read_features_of(file.path, names)
+    for image in model.images:
+        features[image.name] = _checked(file, model, image, features[image.name])
+    return features
+
+
+def _checked(
+    file: FeaturesFile, model: ColmapModel, image: ModelImage, features: LocalFeatures
+) -> LocalFeatures:
+    where = f"{file.path}: image '{image.name}'"
+    size = model.cameras[image.camera_id].image_size
+    if features.image_size != size:
+        raise InputError(f'{where} is {features.image_size}, but {size} in {model.path}')
+    seen = model.reconstruction.images[image.image_id].points2D
+    if len(seen) != len(features):
+        raise InputError(
+            f'{where} has {len(features)} keypoints, but {len(seen)} in {model.path}: these are '
+            'not the features that the model was made of'
+        )
+    if len(features) == 0:
+        return features
+    _check_conf(file, where, features)
+    keypoints = np.array([point.xy for point in seen]) - 0.5
+    if np.abs(keypoints - features.keypoints).max() > _KEYPOINT_TOLERANCE_PX:
+        raise InputError(
+            f'{where} has keypoints at other places than in {model.path}: these are not the '
+            'features that the model was made of'
+        )
+    if file.conf is None or not file.conf.shift_px:
+        return features
+    shifted = features.keypoints + np.float32(file.conf.shift_px)
+    return dataclasses.replace(features, keypoints=shifted)
+
+
+def _check_conf(file: FeaturesFile, where: str, features: LocalFeatures) -> None:
+    length = float(np.median(np.linalg.norm(features.descriptors.astype(np.float32), axis=1)))
+    if abs(length - 1.0) > _UNIT_TOLERANCE:
+        raise InputError(f'{where} has descriptors of length {length:.2f} instead of 1')
+    if file.conf is None:
+        return
+    size = features.descriptors.shape[1]
+    if size != file.conf.descriptor_size or len(features) > file.conf.max_keypoints:
+        raise InputError(
+            f'{where} has {len(features)} keypoints with {size} values each, which are not '
+            f"features of '{file.conf.name}'"
+        )
+
+
+def _front_end(
+    file: FeaturesFile, features: Mapping[str, LocalFeatures], options: HlocImportOptions
+) -> tuple[Component, list[str]]:
+    """Return what the localizer shall extract and match with."""
+    if file.conf is None:
+        stated = file.origin['front_end']
+        name, values = str(stated.get('name', '')), stated.get('parameters', {})
+        if not isinstance(values, dict):
+            raise InputError(f'{file.path}: the parameters of its front end are damaged')
+    else:
+        name, values = file.conf.front_end, dict(file.conf.parameters)
+    notes = []
+    defaults = front_end_options(name)()
+    if hasattr(defaults, 'matcher') and (options.matcher != 'auto' or file.conf is not None):
+        values['matcher'], note = _matcher(name, options.matcher)
+        notes.append(note)
+    return Component(name, defaults.with_values(values).as_dict()), notes
+
+
+def _matcher(front_end: str, wanted: str) -> tuple[str, str]:
+    from hloc_localizer.weights.catalogue import find_checkpoint
+    from hloc_localizer.weights.store import weights_path
+
+    if wanted != 'auto':
+        return wanted, ''
+    path = weights_path(find_checkpoint(f'{front_end}-lightglue'))
+    if path.is_file():
+        return 'lightglue', ''
+    return 'nearest_neighbour', f'{path}: not there, so that the map matches nearest neighbours'
+
+
+def _map_images(model: ColmapModel, features: Mapping[str, LocalFeatures]) -> list[MapImage]:
+    cameras = {camera_id: index for index, camera_id in enumerate(model.cameras)}
+    return [
+        MapImage(
+            name=image.name,
+            stamp_ns=0,
+            camera=cameras[image.camera_id],
+            map_from_camera=image.map_from_camera,
+            features=features[image.name],
+            plane=np.zeros((0, 2)),  # matching uses it, and nothing is matched here
+            colors=_colors(model, image),
+        )
+        for image in model.images
+    ]
+
+
+def _colors(model: ColmapModel, image: ModelImage) -> NDArray[np.uint8]:
+    """Return the colours (N, 3) of the points behind an image's keypoints; black without one."""
+    seen = model.reconstruction.images[image.image_id].points2D
+    colors = np.zeros((len(seen), 3), np.uint8)
+    for index, point in enumerate(seen):
+        if point.has_point3D():
+            colors[index] = model.reconstruction.points3D[point.point3D_id].color
+    return colors
+
+
+def _tracks(model: ColmapModel) -> Tracks:
+    """Collect the observations of the posed images."""
+    index_of = {image.image_id: index for index, image in enumerate(model.images)}
+    points: list[NDArray[np.float64]] = []
+    observations: list[tuple[int, int, int]] = []
+    for _, point in sorted(model.reconstruction.points3D.items()):
+        track = [
+            (index_of[element.image_id], element.point2D_idx, len(points))
+            for element in point.track.elements
+            if element.image_id in index_of
+        ]
+        if track and np.all(np.isfinite(point.xyz)):
+            points.append(point.xyz)
+            observations += track
+    if not points:
+        raise InputError(f'{model.path}: the model has no points; triangulate them with hloc')
+    table = np.array(sorted(observations), np.int32)
+    return Tracks(np.array(points), table[:, 0], table[:, 1], table[:, 2])
+
+
+def _retrieval(
+    folder: HlocFolder, images: Sequence[MapImage], options: HlocImportOptions
+) -> _Retrieval:
+    """Take the folder's global descriptor if queries can be described by it here, else VLAD."""
+    notes = []
+    for path, name in folder.global_features:
+        if name == Vlad.name:  # learned on a map, and learned again here
+            continue
+        try:
+            create_global_descriptor(name, {})
+            return _Retrieval(Component(name), _global_descriptors(path, images), {})
+        except InputError as error:
+            notes.append(f'{path.name} is not used: {error}')
+    try:
+        vlad = learn_vlad([image.features for image in images], options.vlad)
+    except ValueError as error:
+        raise InputError(f'{folder.path}: too few features for a map: {error}') from error
+    descriptors = np.stack([vlad.describe(image.features) for image in images])
+    component = Component(Vlad.name, options.vlad.as_dict())
+    return _Retrieval(component, descriptors, vlad.arrays, '; '.join(notes))
+
+
+def _global_descriptors(path: Path, images: Sequence[MapImage]) -> NDArray[np.float32]:
+    by_name = read_global_features(path)
+    missing = [image.name for image in images if image.name not in by_name]
+    if missing:
+        raise InputError(f"{len(missing)} images have none (first: '{missing[0]}')")
+    descriptors = np.stack([by_name[image.name] for image in images])
+    lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
+    return np.asarray(descriptors / np.maximum(lengths, 1e-9), np.float32)
+
+
+def _write_files(
+    folder: Path,
+    model: ColmapModel,
+    features: Mapping[str, LocalFeatures],
+    retrieval: _Retrieval,
+) -> None:
+    (folder / 'sfm').mkdir()
+    model.reconstruction.write_binary(folder / 'sfm')
+    write_features(folder / FEATURES_NAME, features)
+    names = [image.name for image in model.images]
+    descriptors = dict(zip(names, retrieval.descriptors, strict=True))
+    write_global_features(folder / GLOBAL_FEATURES_NAME, descriptors)
+
+
+def _manifest(
+    folder: HlocFolder,
+    file: FeaturesFile,
+    model: ColmapModel,
+    tracks: Tracks,
+    component: Component,
+    retrieval: _Retrieval,
+    options: HlocImportOptions,
+) -> Manifest:
+    count = len(tracks.points)
+    origin = file.origin
+    return Manifest(
+        cameras={f'camera_{camera_id}': camera for camera_id, camera in model.cameras.items()},
+        recorded_cameras=_recorded_cameras(file, model),
+        front_end=component,
+        global_descriptor=retrieval.component,
+        map_frame=str(origin.get('map_frame', options.map_frame)),
+        metric=options.metric or origin.get('metric') is True,
+        gravity_aligned=options.gravity_aligned or origin.get('gravity_aligned') is True,
+        statistics=Statistics(
+            images=len(model.images),
+            points=count,
+            observations=len(tracks.point),
+            mean_track_length=len(tracks.point) / count,
+            mean_reprojection_error_px=_reprojection_error(model),
+        ),
+        provenance=Provenance(
+            source={
+                'kind': 'hloc',
+                'path': str(folder.path),
+                'model': str(model.path.relative_to(folder.path)),
+                'features': str(file.path.relative_to(folder.path)),
+                'conf': file.conf.name if file.conf else 'exported by hloc_localizer',
+            },
+            options=options.as_dict(),
+            seed=options.vlad.seed,
+            created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+        ),
+    )
+
+
+def _recorded_cameras(file: FeaturesFile, model: ColmapModel) -> dict[str, Camera]:
+    """Return the calibrations from before building, which maps exported by us keep."""
+    from hloc_localizer.maps.container import camera_from_plain
+
+    pairs = file.origin.get('recorded_cameras', [])
+    if not isinstance(pairs, list) or not all(isinstance(pair, dict) for pair in pairs):
+        raise InputError(f'{file.path}: its recorded cameras are damaged')
+    recorded = {}
+    for pair in pairs:
+        refined = camera_from_plain(file.path, pair.get('refined'))
+        for camera_id, camera in model.cameras.items():
+            if camera.is_close_to(refined):
+                name = f'camera_{camera_id}'
+                recorded[name] = camera_from_plain(file.path, pair.get('recorded'))
+    return recorded
+
+
+def _reprojection_error(model: ColmapModel) -> float:
+    error = float(model.reconstruction.compute_mean_reprojection_error())
+    return error if np.isfinite(error) else 0.0
