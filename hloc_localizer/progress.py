@@ -1,4 +1,4 @@
-"""How long work tells where it is; the command line, the node and the tests each listen their way."""
+"""How long work tells where it is: to the command line, to a node, to a test."""
 
 from __future__ import annotations
 

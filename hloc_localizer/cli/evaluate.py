@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hloc_localizer.cli.open_map import open_map
 from hloc_localizer.cli.options import add_option_arguments, options_from
 from hloc_localizer.cli.output import check_file_output, check_folder_output, write_text
 from hloc_localizer.cli.progress import command_progress
@@ -22,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
         description='Localize the images of a recording in a map, each alone, and compare with '
         'reference poses.',
     )
-    parser.add_argument('map', type=Path, metavar='MAP', help='folder of the map')
+    parser.add_argument('map', type=Path, metavar='MAP', help='folder of a map, or of hloc')
     parser.add_argument('source', type=Path, metavar='SOURCE', help='bag, video or folder')
     parser.add_argument(
         '--ground-truth', type=Path, required=True, metavar='FILE.tum',
@@ -49,14 +50,13 @@ def run(arguments: argparse.Namespace) -> int:
     from hloc_localizer.evaluation.report import summary_rows, write_report
     from hloc_localizer.evaluation.run import evaluate_source
     from hloc_localizer.localization import Localizer
-    from hloc_localizer.maps import Map
     from hloc_localizer.sources import open_source
 
     options = options_from(arguments, LocalizeCommandOptions())
     check_file_output(arguments.json)
     check_folder_output(arguments.report)
     references = References.read(arguments.ground_truth, child=arguments.ground_truth_child)
-    loaded = Map.load(arguments.map)
+    loaded = open_map(arguments.map)
     localizer = Localizer(loaded, options.localizer)
     source = open_source(arguments.source, _source_options(arguments, options.source))
     if arguments.ground_truth_child == 'base' and source.description.get('kind') != 'bag':

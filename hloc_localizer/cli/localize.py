@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hloc_localizer.cli.open_map import open_map
 from hloc_localizer.cli.options import add_option_arguments, options_from
 from hloc_localizer.cli.output import check_file_output, whole_or_absent, write_text
 from hloc_localizer.cli.progress import command_progress
@@ -26,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
         help='localize the images of a recording in a map',
         description='Localize the images of a recording in a map, each alone.',
     )
-    parser.add_argument('map', type=Path, metavar='MAP', help='folder of the map')
+    parser.add_argument('map', type=Path, metavar='MAP', help='folder of a map, or of hloc')
     parser.add_argument('source', type=Path, metavar='SOURCE', help='bag, video or folder')
     parser.add_argument(
         '-o', '--output', type=Path, required=True, metavar='FILE.tum',
@@ -45,13 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
     from hloc_localizer.cli.localize_options import LocalizeCommandOptions
     from hloc_localizer.evaluation.run import localize_frames
     from hloc_localizer.localization import Localizer
-    from hloc_localizer.maps import Map
     from hloc_localizer.sources import open_source
 
     options = options_from(arguments, LocalizeCommandOptions())
     check_file_output(arguments.output)
     check_file_output(arguments.json)
-    localizer = Localizer(Map.load(arguments.map), options.localizer)
+    localizer = Localizer(open_map(arguments.map), options.localizer)
     source = open_source(arguments.source, dataclasses.replace(options.source, poses='none'))
     if len(source.cameras) > 1:
         names = ', '.join(source.cameras)

@@ -105,7 +105,7 @@ _SMALLEST_SIZE = 1.9
 def root_sift(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn SIFT histograms (N, 128) into RootSIFT descriptors of unit length."""
     total = np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-9)
-    return np.sqrt(np.maximum(descriptors, 0.0) / total).astype(np.float32)
+    return np.asarray(np.sqrt(np.maximum(descriptors, 0.0) / total), np.float32)
 
 
 def _empty(image_size: tuple[int, int]) -> LocalFeatures:

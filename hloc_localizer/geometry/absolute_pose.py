@@ -109,7 +109,10 @@ def _usac_parameters(options: AbsolutePoseOptions) -> Any:
 
 
 def reprojection_residuals(
-    camera: Camera, map_from_camera: Array, keypoints: Array, points: Array
+    camera: Camera,
+    map_from_camera: Array,
+    keypoints: NDArray[Any],
+    points: NDArray[Any],
 ) -> Array:
     """Return projections minus keypoints (N, 2) in pixels; NaN for points behind the camera."""
     in_camera = transforms.apply(transforms.invert(map_from_camera), points)
@@ -159,7 +162,7 @@ def refine_absolute_pose(
     for _ in range(iterations):
         damped = normal + damping * np.diag(np.diag(normal))
         try:
-            step = -np.linalg.solve(damped, gradient)
+            step = np.asarray(-np.linalg.solve(damped, gradient), np.float64)
         except np.linalg.LinAlgError:
             return None
         trial = _disturb(pose, step)
@@ -203,7 +206,9 @@ def _linearise(
     """Return the robust cost, the normal matrix (6, 6) and the gradient (6,)."""
     residuals, squared = _squared_errors(camera, pose, keypoints, points, sigma)
     jacobian = reprojection_jacobian(camera, pose, points)
-    visible = np.isfinite(residuals).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
+    visible = np.asarray(
+        np.isfinite(residuals).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2)), np.bool_
+    )
     weights = np.where(visible, 1.0 / (1.0 + squared / _CAUCHY) / sigma**2, 0.0)
     residuals = np.where(visible[:, None], residuals, 0.0)
     jacobian = np.where(visible[:, None, None], jacobian, 0.0).reshape(-1, 6)

@@ -20,8 +20,11 @@ class Evidence:
     """What speaks for a pose."""
 
     inliers: int
-    cells: int
-    """Cells of the image grid with an inlier."""
+    distinct: int
+    """Those of the matches that stood out from all others before a pose was known: unlike the
+    inliers, which were looked for where the pose put them, they are independent of it."""
+    spread: float
+    """Area that those cover, relative to the whole image: 1 when they lie all over it."""
     visible_ratio: float
     """Share of the map points that should be visible which were found where they should be,
     averaged over the cells of the grid: a poster full of matches counts as much as a wall
@@ -35,12 +38,15 @@ def weigh(
     pose: RefinedPose,
     inlier_pixels: NDArray[np.float64],
     visible_pixels: NDArray[np.float64],
+    distinct_pixels: NDArray[np.float64],
 ) -> Evidence:
     """
     Collect the evidence for a pose.
 
     :param inlier_pixels: (M, 2) keypoints that agree with the pose.
     :param visible_pixels: (V, 2) projections of the map points that should be visible.
+    :param distinct_pixels: (D, 2) keypoints whose match stood out from all others before a pose
+        was known, and agrees with it.
     """
     found = _count_in_cells(camera, inlier_pixels)
     expected = _count_in_cells(camera, visible_pixels)
@@ -49,7 +55,8 @@ def weigh(
     covariance = pose.covariance
     return Evidence(
         inliers=len(inlier_pixels),
-        cells=int((found > 0).sum()),
+        distinct=len(distinct_pixels),
+        spread=_spread(camera, distinct_pixels),
         visible_ratio=float(ratios.mean()) if len(ratios) else 0.0,
         position_sigma_m=float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1])),
         rotation_sigma_deg=float(np.degrees(np.sqrt(np.linalg.eigvalsh(covariance[3:, 3:])[-1]))),
@@ -57,6 +64,15 @@ def weigh(
 
 
 _MIN_EXPECTED = 3
+
+
+def _spread(camera: Camera, pixels: NDArray[np.float64]) -> float:
+    """Return the area of the ellipse of inertia relative to that of pixels all over the image."""
+    if len(pixels) < 3:
+        return 0.0
+    scatter = np.cov(pixels.T)
+    everywhere = (camera.width * camera.height / 12.0) ** 2
+    return float(np.sqrt(max(np.linalg.det(scatter), 0.0) / everywhere))
 
 
 def _count_in_cells(camera: Camera, pixels: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -67,9 +83,9 @@ def _count_in_cells(camera: Camera, pixels: NDArray[np.float64]) -> NDArray[np.i
 
 def judge(evidence: Evidence, options: AcceptanceOptions) -> Reason:
     """Return :attr:`Reason.NONE` for a pose that may be published, else what is against it."""
-    if evidence.inliers < options.min_inliers:
+    if evidence.inliers < options.min_inliers or evidence.distinct < options.min_distinct:
         return Reason.FEW_INLIERS
-    if evidence.cells < options.min_inlier_cells:
+    if evidence.spread < options.min_spread:
         return Reason.POOR_SPREAD
     uncertain_position = evidence.position_sigma_m > options.max_position_sigma_m
     if uncertain_position or evidence.rotation_sigma_deg > options.max_rotation_sigma_deg:

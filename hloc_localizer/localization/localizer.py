@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from hloc_localizer.features.local_features import LocalFeatures
 from hloc_localizer.features.registry import create_front_end
-from hloc_localizer.geometry.absolute_pose import (
-    MIN_MATCHES,
-    RefinedPose,
-    estimate_absolute_pose,
-    refine_absolute_pose,
-)
+from hloc_localizer.geometry.absolute_pose import MIN_MATCHES
 from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.localization.acceptance import Evidence, judge, weigh
+from hloc_localizer.localization.acceptance import judge
+from hloc_localizer.localization.hypothesis import Hypothesis, PoseSolver
 from hloc_localizer.localization.options import LocalizerOptions
 from hloc_localizer.localization.places import (
     Candidates,
@@ -28,31 +19,14 @@ from hloc_localizer.localization.places import (
     neighbours_of,
     retrieve,
 )
-from hloc_localizer.localization.point_matching import (
-    PointIndex,
-    PointMatches,
-    match_near_pose,
-    match_points,
-)
+from hloc_localizer.localization.point_matching import PointIndex, PointMatches, match_points
 from hloc_localizer.localization.result import Localization, Reason, Status
+from hloc_localizer.localization.stage_clock import StageClock
 from hloc_localizer.maps.map import Map
+from hloc_localizer.numeric_threads import numeric_threads
 from hloc_localizer.retrieval.registry import create_global_descriptor
 
 _MIN_KEYPOINTS = 20
-KEYPOINT_SIGMA_PX = 0.4
-"""Standard deviation of a keypoint of scale 1: what maps of real rooms show in their residuals."""
-_MAX_ERROR_SIGMAS = 6.0
-"""An inlier's largest error; wide, since the errors of the map's own poses are not in the sigma."""
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """A pose with the matches it was made of and the evidence for it."""
-
-    pose: RefinedPose
-    matches: PointMatches
-    inliers: NDArray[np.bool_]
-    evidence: Evidence
 
 
 class Localizer:
@@ -62,7 +36,11 @@ class Localizer:
     One image at a time: an instance may move between threads but not be shared by two at once.
     """
 
-    def __init__(self, map: Map, options: LocalizerOptions | None = None) -> None:
+    def __init__(
+        self,
+        map: Map,  # noqa: A002 - the best name there is
+        options: LocalizerOptions | None = None,
+    ) -> None:
         """
         Prepare a map.
 
@@ -78,6 +56,7 @@ class Localizer:
         )
         self._global_descriptors = map.runtime.global_descriptors.astype(np.float32)
         self._index = PointIndex(map.runtime)
+        self._solver = PoseSolver(map.runtime, self._index, self.options)
 
     def warm_up(self) -> None:
         """Run once on noise, so that the first real image is not the slow one."""
@@ -99,7 +78,13 @@ class Localizer:
         :param prior: (4, 4) ``map_from_camera`` where it may have been taken: the map images
             around it are tried beside those retrieved, and must convince like those.
         """
-        clock = _Clock()
+        with numeric_threads(self.options.threads):
+            return self._localize(image, camera, prior)
+
+    def _localize(
+        self, image: NDArray[np.uint8], camera: Camera, prior: NDArray[np.float64] | None
+    ) -> Localization:
+        clock = StageClock()
         if (image.shape[1], image.shape[0]) != camera.image_size:
             return _refused(Reason.CAMERA_DIFFERS, clock)
         camera = self._refined(camera)
@@ -130,7 +115,7 @@ class Localizer:
         camera: Camera,
         candidates: Candidates,
         prior: NDArray[np.float64] | None,
-        clock: _Clock,
+        clock: StageClock,
     ) -> tuple[Hypothesis | None, Reason, int]:
         """Return the best pose of all places, what is against it, and the most matches found."""
         runtime, options = self.map.runtime, self.options
@@ -149,120 +134,30 @@ class Localizer:
         best: Hypothesis | None = None
         reason = Reason.FEW_INLIERS
         for place in order[: options.retrieval.max_places]:
-            hypothesis = self._hypothesis(
+            if len(matches[place]) < options.accept.min_distinct:
+                break
+            hypothesis = self._solver.solve(
                 features, tree, camera, places[place], matches[place], clock
             )
             if hypothesis is None:
                 continue
-            if best is None or hypothesis.evidence.inliers > best.evidence.inliers:
-                best, reason = hypothesis, judge(hypothesis.evidence, options.accept)
+            verdict = judge(hypothesis.evidence, options.accept)
+            if best is None or hypothesis.evidence.distinct > best.evidence.distinct:
+                best, reason = hypothesis, verdict
+            if verdict is Reason.NONE:
+                return hypothesis, verdict, most
         return best, reason, most
 
     def _match(self, features: LocalFeatures, places: list[NDArray[np.intp]]) -> list[PointMatches]:
         assert self._front_end.nearest is not None
         return match_points(
-            features, self.map.runtime, self._index, places, self._front_end.nearest
+            features,
+            self.map.runtime,
+            self._index,
+            places,
+            self._front_end.nearest,
+            max_keypoints=self.options.retrieval.max_keypoints,
         )
-
-    def _hypothesis(
-        self,
-        features: LocalFeatures,
-        tree: cKDTree,
-        camera: Camera,
-        place: NDArray[np.intp],
-        matches: PointMatches,
-        clock: _Clock,
-    ) -> Hypothesis | None:
-        """Solve for a pose in one place, look again from there, refine, and weigh the evidence."""
-        runtime, options = self.map.runtime, self.options
-        with clock('pose'):
-            found = estimate_absolute_pose(
-                camera,
-                features.keypoints[matches.keypoint],
-                runtime.points[matches.point],
-                options.absolute_pose,
-            )
-        if found is None:
-            return None
-        pose, inliers = found
-        with clock('refine'):
-            refined = self._refine(features, camera, matches, inliers, pose)
-            if refined is None:
-                return None
-            visible = np.zeros((0, 2))
-            for _ in range(options.guided.rounds):
-                images = neighbours_of(
-                    runtime, place, refined.map_from_camera, options.guided.max_images
-                )
-                guided, visible = match_near_pose(
-                    features,
-                    tree,
-                    runtime,
-                    self._index,
-                    self._index.points_of(images),
-                    camera,
-                    refined.map_from_camera,
-                    options.guided,
-                )
-                again = self._refine(
-                    features,
-                    camera,
-                    guided,
-                    np.ones(len(guided), np.bool_),
-                    refined.map_from_camera,
-                )
-                if again is None:
-                    break
-                refined, matches = again, guided
-        errors = self._errors(features, camera, matches, refined)
-        inliers = errors <= _MAX_ERROR_SIGMAS
-        evidence = weigh(camera, refined, features.keypoints[matches.keypoint[inliers]], visible)
-        return Hypothesis(refined, matches, inliers, evidence)
-
-    def _refine(
-        self,
-        features: LocalFeatures,
-        camera: Camera,
-        matches: PointMatches,
-        used: NDArray[np.bool_],
-        pose: NDArray[np.float64],
-    ) -> RefinedPose | None:
-        if int(used.sum()) < MIN_MATCHES:
-            return None
-        keypoint, point = matches.keypoint[used], matches.point[used]
-        return refine_absolute_pose(
-            camera,
-            pose,
-            features.keypoints[keypoint],
-            self.map.runtime.points[point],
-            sigma_px=self._sigmas(features, camera, keypoint, point, pose),
-        )
-
-    def _sigmas(
-        self,
-        features: LocalFeatures,
-        camera: Camera,
-        keypoint: NDArray[np.intp],
-        point: NDArray[np.intp],
-        pose: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """Expect of each residual the error of its keypoint and of its point, in pixels."""
-        offsets = self.map.runtime.points[point] - pose[:3, 3]
-        depth = np.maximum(np.abs(offsets @ pose[:3, 2]), 1e-3)
-        of_point = KEYPOINT_SIGMA_PX * self.map.runtime.point_sigma[point] / depth * camera.focal_px
-        of_keypoint = KEYPOINT_SIGMA_PX * np.sqrt(np.maximum(features.scales[keypoint], 1.0))
-        return np.asarray(np.sqrt(of_keypoint**2 + np.minimum(of_point, 20.0) ** 2), np.float64)
-
-    def _errors(
-        self, features: LocalFeatures, camera: Camera, matches: PointMatches, pose: RefinedPose
-    ) -> NDArray[np.float64]:
-        """Return the errors of the matches relative to their standard deviations."""
-        sigma = self._sigmas(
-            features, camera, matches.keypoint, matches.point, pose.map_from_camera
-        )
-        if len(sigma) != len(pose.errors_px):
-            return np.full(len(sigma), np.inf)
-        return np.asarray(pose.errors_px / sigma)
 
     def _result(
         self,
@@ -271,7 +166,7 @@ class Localizer:
         reason: Reason,
         matched: int,
         candidates: Candidates,
-        clock: _Clock,
+        clock: StageClock,
     ) -> Localization:
         accepted = best is not None and reason is Reason.NONE
         names = self.map.runtime.image_names
@@ -296,7 +191,7 @@ class Localizer:
 _NO_PIXELS = np.zeros((0, 2), np.float32)
 
 
-def _refused(reason: Reason, clock: _Clock) -> Localization:
+def _refused(reason: Reason, clock: StageClock) -> Localization:
     return Localization(
         status=Status.REFUSED,
         reason=reason,
@@ -307,22 +202,3 @@ def _refused(reason: Reason, clock: _Clock) -> Localization:
         candidates=(),
         stage_ms=clock.stage_ms(),
     )
-
-
-class _Clock:
-    """Adds up the milliseconds of named stages."""
-
-    def __init__(self) -> None:
-        self._begin = time.perf_counter()
-        self._stages: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        begin = time.perf_counter()
-        yield
-        elapsed = (time.perf_counter() - begin) * 1000.0
-        self._stages[stage] = self._stages.get(stage, 0.0) + elapsed
-
-    def stage_ms(self) -> dict[str, float]:
-        """Return the stages and their total so far."""
-        return {**self._stages, 'total': (time.perf_counter() - self._begin) * 1000.0}

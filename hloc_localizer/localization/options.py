@@ -10,11 +10,17 @@ from hloc_localizer.options import Options, option
 
 @dataclass(frozen=True)
 class RetrievalOptions(Options):
-    """Which map images a query is compared with."""
+    """Which map images a query is compared with, and how thoroughly."""
 
-    candidates: int = option(12, 'Map images retrieved.', minimum=1, maximum=500)
+    candidates: int = option(16, 'Map images retrieved.', minimum=1, maximum=500)
     min_covisible: int = option(
         10, 'Points that two candidates share to be one place.', minimum=1, maximum=1000
+    )
+    max_keypoints: int = option(
+        1024,
+        'Strongest keypoints compared with the candidates; the second look uses all.',
+        minimum=50,
+        maximum=50000,
     )
     max_places: int = option(
         4, 'Distinct places tried, the likeliest first.', minimum=1, maximum=50
@@ -26,8 +32,14 @@ class GuidedMatchingOptions(Options):
     """The second look: map points near a first pose are searched where they should appear."""
 
     max_images: int = option(24, 'Map images whose points are searched.', minimum=1, maximum=1000)
+    max_points: int = option(
+        5000, 'Map points searched, the surest first.', minimum=50, maximum=100000
+    )
     radius_px: float = option(
-        10.0, 'Search radius, for images 640 pixels wide.', minimum=1.0, maximum=100.0
+        10.0,
+        'Search radius for images 640 pixels wide; half of it from the second round on.',
+        minimum=1.0,
+        maximum=100.0,
     )
     min_similarity: float = option(
         0.8, 'Smallest cosine between descriptors.', minimum=-1.0, maximum=1.0
@@ -36,24 +48,53 @@ class GuidedMatchingOptions(Options):
 
 
 @dataclass(frozen=True)
+class CovarianceOptions(Options):
+    """
+    What the published covariance adds to that of the keypoints.
+
+    The errors of the map are the same for all matches of an image: more matches do not average them
+    away, as the covariance of a least-squares solution assumes.
+    """
+
+    sigma_scale: float = option(
+        2.0, 'Factor on the standard deviations of the solution.', minimum=0.1, maximum=100.0
+    )
+    position_floor_m: float = option(
+        0.005, 'Standard deviation added to each axis of the position.', minimum=0.0, maximum=10.0
+    )
+    rotation_floor_deg: float = option(
+        0.1, 'Standard deviation added to each axis of the rotation.', minimum=0.0, maximum=90.0
+    )
+
+
+@dataclass(frozen=True)
 class AcceptanceOptions(Options):
     """What a pose must show to be published."""
 
-    min_inliers: int = option(16, 'Fewest matches that agree.', minimum=4, maximum=10000)
-    min_inlier_cells: int = option(
-        7, 'Fewest cells of an 8 x 6 grid on the image with an inlier.', minimum=1, maximum=48
+    min_inliers: int = option(14, 'Fewest matches that agree.', minimum=4, maximum=10000)
+    min_distinct: int = option(
+        10,
+        'Fewest matches that agree and stood out from all others before a pose was known.',
+        minimum=4,
+        maximum=10000,
+    )
+    min_spread: float = option(
+        0.15,
+        'Smallest area that those cover, relative to the image: a poster alone is no proof.',
+        minimum=0.0,
+        maximum=1.0,
     )
     min_visible_ratio: float = option(
-        0.12,
+        0.07,
         'Smallest share of the map points that should be seen which are.',
         minimum=0.0,
         maximum=1.0,
     )
     max_position_sigma_m: float = option(
-        0.1, 'Largest standard deviation of the position.', minimum=1e-4, maximum=1000.0
+        0.2, 'Largest standard deviation of the position.', minimum=1e-4, maximum=1000.0
     )
     max_rotation_sigma_deg: float = option(
-        1.5, 'Largest standard deviation of the rotation.', minimum=1e-3, maximum=180.0
+        5.0, 'Largest standard deviation of the rotation.', minimum=1e-3, maximum=180.0
     )
 
 
@@ -64,6 +105,7 @@ class LocalizerOptions(Options):
     retrieval: RetrievalOptions = option(RetrievalOptions, 'Retrieval.')
     absolute_pose: AbsolutePoseOptions = option(AbsolutePoseOptions, 'The first pose.')
     guided: GuidedMatchingOptions = option(GuidedMatchingOptions, 'The second look.')
+    covariance: CovarianceOptions = option(CovarianceOptions, 'The published covariance.')
     accept: AcceptanceOptions = option(AcceptanceOptions, 'What is published.')
     threads: int = option(
         0, 'Threads of the numeric libraries; 0: as they choose.', minimum=0, maximum=256

@@ -11,7 +11,6 @@ from scipy.spatial import cKDTree
 from hloc_localizer.features.local_features import LocalFeatures, NearestNeighbourOptions
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.localization.options import GuidedMatchingOptions
 from hloc_localizer.maps.quantisation import restore_descriptors
 from hloc_localizer.maps.runtime import RuntimeMap
 
@@ -29,6 +28,10 @@ class PointMatches:
 
     def __len__(self) -> int:
         return len(self.keypoint)
+
+    def subset(self, mask: NDArray[np.bool_]) -> PointMatches:
+        """Return the matches (M,) of a mask."""
+        return PointMatches(self.keypoint[mask], self.point[mask], self.score[mask])
 
 
 class PointIndex:
@@ -50,6 +53,14 @@ class PointIndex:
         for image in images:
             seen[self._runtime.observation_point[offsets[image] : offsets[image + 1]]] = True
         return np.flatnonzero(seen).astype(np.int32)
+
+    def surest_points_of(self, images: NDArray[np.intp], count: int) -> NDArray[np.int32]:
+        """Return the points seen by any of the images, ascending; of too many the best known."""
+        points = self.points_of(images)
+        if len(points) > count:
+            sigma = self._runtime.point_sigma[points]
+            points = np.sort(points[np.argpartition(sigma, count)[:count]])
+        return points
 
     def descriptors_seen_by(
         self, images: NDArray[np.intp]
@@ -78,6 +89,8 @@ def match_points(
     index: PointIndex,
     places: list[NDArray[np.intp]],
     options: NearestNeighbourOptions,
+    *,
+    max_keypoints: int,
 ) -> list[PointMatches]:
     """
     Match a query to the points of several places in one multiplication.
@@ -86,48 +99,64 @@ def match_points(
     rival.
 
     :param places: groups of map images; matches are mutual within each.
+    :param max_keypoints: how many of the query's strongest keypoints take part.
     """
-    everything = np.concatenate(places)
-    point, rows = index.descriptors_seen_by(everything)
+    seen = [index.descriptors_seen_by(place) for place in places]
+    rows = np.concatenate([rows for _, rows in seen])
     if len(rows) == 0 or len(query) == 0:
         return [_no_matches() for _ in places]
-    described = restore_descriptors(runtime.descriptors[rows])
-    cosines = described @ query.descriptors.astype(np.float32, copy=False).T
-    points, starts = np.unique(point, return_index=True)
-    by_point = np.maximum.reduceat(cosines, starts, axis=0) if len(points) < len(rows) else cosines
-    results = []
-    for place in places:
-        if len(places) == 1:
-            results.append(_mutual(by_point, points, options))
-            continue
-        inside = np.isin(points, index.points_of(place), assume_unique=True)
-        results.append(_mutual(by_point[inside], points[inside], options))
-    return results
+    wanted = query.descriptors[:max_keypoints].astype(np.float32, copy=False)
+    cosines = wanted @ restore_descriptors(runtime.descriptors[rows]).T
+    ends = np.cumsum([len(rows) for _, rows in seen])
+    blocks = np.split(cosines, ends[:-1], axis=1)
+    return [_mutual(block, point, options) for block, (point, _) in zip(blocks, seen, strict=True)]
 
 
 def _mutual(
-    cosines: NDArray[np.float32], points: NDArray[np.int32], options: NearestNeighbourOptions
+    cosines: NDArray[np.float32], point: NDArray[np.int32], options: NearestNeighbourOptions
 ) -> PointMatches:
-    """Choose mutual best pairs of points (P) and keypoints (N) with a ratio test over the points."""
-    if len(points) < 2:
+    """
+    Choose the pairs that are each other's best and stand out.
+
+    :param cosines: (N, R) of keypoints and descriptors.
+    :param point: (R,) the points of the descriptors, ascending.
+    """
+    if len(point) < 2:
         return _no_matches()
-    every_keypoint = np.arange(cosines.shape[1])
-    by_keypoint = np.ascontiguousarray(cosines.T)
-    best_point = by_keypoint.argmax(axis=1)
-    best = by_keypoint[every_keypoint, best_point]
-    best_keypoint = cosines.argmax(axis=1)
-    kept = np.flatnonzero(
-        (best_keypoint[best_point] == every_keypoint) & (best >= options.min_similarity)
-    )
-    rivals = by_keypoint[kept]
-    rivals[np.arange(len(kept)), best_point[kept]] = -1.0
-    second = rivals.max(axis=1, initial=-1.0)
-    ratio = (1.0 - best[kept]) / np.maximum(1.0 - second, 1e-6)
-    clear = ratio <= options.max_ratio**2
-    kept, ratio = kept[clear], ratio[clear]
+    best_column = cosines.argmax(axis=1)
+    best = cosines[np.arange(len(cosines)), best_column]
+    mutual = cosines.max(axis=0)[best_column] <= best
+    kept = np.flatnonzero(mutual & (best >= options.min_similarity))
+    kept, ratio = _standing_out(cosines, point, kept, best_column[kept], options.max_ratio)
     surest = np.argsort(ratio, kind='stable')
     kept, ratio = kept[surest], ratio[surest]
-    return PointMatches(kept, points[best_point[kept]].astype(np.intp), 1.0 - ratio)
+    # Two keypoints can still be best for two descriptors of one point: the surer one has it.
+    matched = point[best_column[kept]].astype(np.intp)
+    _, first = np.unique(matched, return_index=True)
+    first.sort()
+    return PointMatches(kept[first], matched[first], (1.0 - ratio[first]).astype(np.float32))
+
+
+def _standing_out(
+    cosines: NDArray[np.float32],
+    point: NDArray[np.int32],
+    keypoint: NDArray[np.intp],
+    column: NDArray[np.intp],
+    max_ratio: float,
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Return the keypoints whose best point is clear of the second best one, with their ratios."""
+    rivals = cosines[keypoint]
+    best = rivals[np.arange(len(keypoint)), column]
+    begin = np.searchsorted(point, point[column], side='left')
+    end = np.searchsorted(point, point[column], side='right')
+    for view in range(int((end - begin).max(initial=0))):
+        has = np.flatnonzero(begin + view < end)
+        rivals[has, begin[has] + view] = -1.0
+    second = rivals.max(axis=1, initial=-1.0)
+    # Squared distances of unit vectors are 2 - 2 cos.
+    ratio = (1.0 - best) / np.maximum(1.0 - second, 1e-6)
+    clear = ratio <= max_ratio**2
+    return keypoint[clear], np.asarray(ratio[clear], np.float32)
 
 
 def match_near_pose(
@@ -138,13 +167,16 @@ def match_near_pose(
     points: NDArray[np.int32],
     camera: Camera,
     map_from_camera: NDArray[np.float64],
-    options: GuidedMatchingOptions,
+    *,
+    min_similarity: float,
+    radius_px: float,
 ) -> tuple[PointMatches, NDArray[np.float64]]:
     """
     Match map points to the keypoints near their projections.
 
     :param tree: the query's keypoints.
     :param points: the points to search.
+    :param radius_px: how far from their projections, in the query's own pixels.
     :returns: the matches, and the pixels (V, 2) where points should be visible.
     """
     in_camera = transforms.apply(transforms.invert(map_from_camera), runtime.points[points])
@@ -153,15 +185,12 @@ def match_near_pose(
     points, pixels = points[inside], pixels[inside]
     if len(points) == 0:
         return _no_matches(), pixels
-    radius = options.radius_px * camera.width / 640.0
-    near = tree.query_ball_point(pixels, radius, return_sorted=False)
-    counts = np.fromiter((len(found) for found in near), np.intp, len(near))
-    if counts.sum() == 0:
+    pairs = cKDTree(pixels).sparse_distance_matrix(tree, radius_px, output_type='ndarray')
+    if len(pairs) == 0:
         return _no_matches(), pixels
-    keypoint = np.fromiter((k for found in near for k in found), np.intp, int(counts.sum()))
-    slot = np.repeat(np.arange(len(points)), counts)
+    slot, keypoint = pairs['i'].astype(np.intp), pairs['j'].astype(np.intp)
     score = _best_cosines(query, runtime, index, points, keypoint, slot)
-    return _mutual_pairs(keypoint, slot, score, points, options.min_similarity), pixels
+    return _mutual_pairs(keypoint, slot, score, points, min_similarity), pixels
 
 
 def _best_cosines(

@@ -42,6 +42,7 @@ from hloc_localizer.maps.hloc_files import (
     write_features,
     write_global_features,
 )
+from hloc_localizer.numeric_threads import numeric_threads
 from hloc_localizer.progress import Progress, SilentProgress
 from hloc_localizer.retrieval.vlad import Vlad, learn_vlad
 from hloc_localizer.sources.frame import Source
@@ -144,7 +145,8 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
     threads = options.threads or os.cpu_count() or 1
     front_end = create_front_end(options.front_end, _front_end_values(options))
     cameras = dict(source.cameras)
-    images = _images(source, cameras, front_end, options, threads, stages)
+    with numeric_threads(1):
+        images = _images(source, cameras, front_end, options, threads, stages)
     poses = np.stack([image.map_from_camera for image in images])
     stages.begin('describe')
     vlad = _learn_vlad(images, options)
@@ -159,7 +161,8 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
     if not pairs:
         raise InputError('no two images overlap; record with more overlap or a slower camera')
     advance = stages.begin('match', len(pairs))
-    matches = match_pairs(images, pairs, front_end, threads=threads, advance=advance)
+    with numeric_threads(1):
+        matches = match_pairs(images, pairs, front_end, threads=threads, advance=advance)
     stages.begin('reconstruct')
     with tempfile.TemporaryDirectory(dir=folder) as workspace:
         reconstruction, refined = reconstruct(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -107,7 +108,7 @@ def _share_descriptors(
     chosen: list[NDArray[np.int64]] = []
     stands_for = np.empty(len(tracks.point), np.int32)
     total = 0
-    for begin, end in zip(starts[:-1], starts[1:], strict=True):
+    for begin, end in itertools.pairwise(starts):
         members = order[begin:end]
         picks, nearest = _cover(observed[members], options)
         chosen.append(members[picks])

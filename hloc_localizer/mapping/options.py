@@ -69,7 +69,9 @@ class ReconstructionOptions(Options):
     min_track_length: int = option(3, 'Fewest images that see a point.', minimum=2, maximum=20)
     prior_position_sigma_m: float = option(
         0.005,
-        'Standard deviation of the recorded positions, of one image relative to its neighbours.', minimum=1e-4, maximum=10.0
+        'Standard deviation of the recorded positions, of one image relative to its neighbours.',
+        minimum=1e-4,
+        maximum=10.0,
     )
     refine_poses: bool = option(True, 'Refine the recorded poses by bundle adjustment.')
     rotations: str = option(

@@ -65,4 +65,4 @@ def point_sigmas(
     information = np.zeros((len(tracks.points), 3, 3))
     np.add.at(information, tracks.point, across)
     smallest = np.linalg.eigvalsh(information)[:, 0]
-    return (1.0 / np.sqrt(np.maximum(smallest, 1e-12))).astype(np.float32)
+    return np.asarray(1.0 / np.sqrt(np.maximum(smallest, 1e-12)), np.float32)

@@ -1,0 +1,183 @@
+"""A hypothesis: the pose that the matches to one place speak for, and how strongly."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from hloc_localizer.features.local_features import LocalFeatures
+from hloc_localizer.geometry.absolute_pose import (
+    MIN_MATCHES,
+    RefinedPose,
+    estimate_absolute_pose,
+    refine_absolute_pose,
+    reprojection_residuals,
+)
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization.acceptance import Evidence, weigh
+from hloc_localizer.localization.options import CovarianceOptions, LocalizerOptions
+from hloc_localizer.localization.places import neighbours_of
+from hloc_localizer.localization.point_matching import PointIndex, PointMatches, match_near_pose
+from hloc_localizer.localization.stage_clock import StageClock
+from hloc_localizer.maps.runtime import RuntimeMap
+
+KEYPOINT_SIGMA_PX = 0.4
+"""Standard deviation of a keypoint of scale 1: what maps of real rooms show in their residuals."""
+_MAX_ERROR_SIGMAS = 6.0
+"""An inlier's largest error; wide, since the errors of the map's own poses are not in the sigma."""
+_LARGEST_POINT_SIGMA_PX = 20.0
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A pose with the matches it was made of and the evidence for it."""
+
+    pose: RefinedPose
+    matches: PointMatches
+    inliers: NDArray[np.bool_]
+    evidence: Evidence
+
+
+class PoseSolver:
+    """Solves for the pose in one place: robustly first, then from a second, closer look."""
+
+    def __init__(self, runtime: RuntimeMap, index: PointIndex, options: LocalizerOptions) -> None:
+        self._runtime = runtime
+        self._index = index
+        self._options = options
+
+    def solve(
+        self,
+        features: LocalFeatures,
+        tree: cKDTree,
+        camera: Camera,
+        place: NDArray[np.intp],
+        matches: PointMatches,
+        clock: StageClock,
+    ) -> Hypothesis | None:
+        """
+        Find the pose that the matches to a place agree on.
+
+        :param tree: the query's keypoints.
+        :param place: the map images that make up the place.
+        :returns: the pose with its evidence; None when none explains enough matches to be accepted.
+        """
+        with clock('pose'):
+            found = estimate_absolute_pose(
+                camera,
+                features.keypoints[matches.keypoint],
+                self._runtime.points[matches.point],
+                self._options.absolute_pose,
+            )
+        if found is None or int(found[1].sum()) < self._options.accept.min_distinct:
+            return None
+        with clock('refine'):
+            first = matches
+            pose = self._refine(features, camera, matches.subset(found[1]), found[0])
+            if pose is None:
+                return None
+            pose, matches, visible = self._look_again(
+                features, tree, camera, place, pose, matches.subset(found[1])
+            )
+            inliers = self._relative_errors(features, camera, matches, pose) <= _MAX_ERROR_SIGMAS
+            pose = _widened(pose, self._options.covariance)
+            pixels = features.keypoints[matches.keypoint[inliers]].astype(np.float64)
+            distinct = self._relative_errors(features, camera, first, pose) <= _MAX_ERROR_SIGMAS
+            evidence = weigh(
+                camera,
+                pose,
+                pixels,
+                visible,
+                features.keypoints[first.keypoint[distinct]].astype(np.float64),
+            )
+        return Hypothesis(pose, matches, inliers, evidence)
+
+    def _look_again(
+        self,
+        features: LocalFeatures,
+        tree: cKDTree,
+        camera: Camera,
+        place: NDArray[np.intp],
+        pose: RefinedPose,
+        matches: PointMatches,
+    ) -> tuple[RefinedPose, PointMatches, NDArray[np.float64]]:
+        """Match the points that should be visible to the keypoints near them, and refine."""
+        options, runtime = self._options.guided, self._runtime
+        visible = np.zeros((0, 2))
+        radius = options.radius_px * camera.width / 640.0
+        for _ in range(options.rounds):
+            images = neighbours_of(runtime, place, pose.map_from_camera, options.max_images)
+            guided, visible = match_near_pose(
+                features,
+                tree,
+                runtime,
+                self._index,
+                self._index.surest_points_of(images, options.max_points),
+                camera,
+                pose.map_from_camera,
+                min_similarity=options.min_similarity,
+                radius_px=radius,
+            )
+            again = self._refine(features, camera, guided, pose.map_from_camera)
+            if again is None:
+                break
+            pose, matches = again, guided
+            radius = 0.5 * options.radius_px * camera.width / 640.0
+        return pose, matches, visible
+
+    def _refine(
+        self,
+        features: LocalFeatures,
+        camera: Camera,
+        matches: PointMatches,
+        pose: NDArray[np.float64],
+    ) -> RefinedPose | None:
+        if len(matches) < MIN_MATCHES:
+            return None
+        return refine_absolute_pose(
+            camera,
+            pose,
+            features.keypoints[matches.keypoint],
+            self._runtime.points[matches.point],
+            sigma_px=self._sigmas(features, camera, matches, pose),
+        )
+
+    def _sigmas(
+        self,
+        features: LocalFeatures,
+        camera: Camera,
+        matches: PointMatches,
+        pose: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Expect of each residual the error of its keypoint and of its point, in pixels."""
+        offsets = self._runtime.points[matches.point] - pose[:3, 3]
+        depth = np.maximum(np.abs(offsets @ pose[:3, 2]), 1e-3)
+        of_point = self._runtime.point_sigma[matches.point] / depth * camera.focal_px
+        scales = np.maximum(features.scales[matches.keypoint], 1.0)
+        variance = scales + np.minimum(of_point, _LARGEST_POINT_SIGMA_PX) ** 2
+        return np.asarray(KEYPOINT_SIGMA_PX * np.sqrt(variance), np.float64)
+
+    def _relative_errors(
+        self, features: LocalFeatures, camera: Camera, matches: PointMatches, pose: RefinedPose
+    ) -> NDArray[np.float64]:
+        """Return the errors of the matches at the pose, relative to their standard deviations."""
+        sigma = self._sigmas(features, camera, matches, pose.map_from_camera)
+        residuals = reprojection_residuals(
+            camera,
+            pose.map_from_camera,
+            features.keypoints[matches.keypoint],
+            self._runtime.points[matches.point],
+        )
+        errors = np.linalg.norm(residuals, axis=1)
+        return np.where(np.isfinite(errors), errors / sigma, np.inf)
+
+
+def _widened(pose: RefinedPose, options: CovarianceOptions) -> RefinedPose:
+    rotation_floor = np.radians(options.rotation_floor_deg)
+    floor = np.repeat([options.position_floor_m, rotation_floor], 3) ** 2
+    covariance = pose.covariance * options.sigma_scale**2 + np.diag(floor)
+    return dataclasses.replace(pose, covariance=covariance)
