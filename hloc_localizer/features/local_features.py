@@ -81,6 +81,15 @@ class FrontEnd(Protocol):
         """Detect and describe; image (H, W) grey or (H, W, 3) RGB."""
         ...
 
+    @property
+    def parallel(self) -> bool:
+        """Whether several threads may call it at once; else it uses all cores by itself."""
+        ...
+
+    def prepare(self, features: LocalFeatures) -> LocalFeatures:
+        """Return features for :meth:`match`, with what can be computed once already computed."""
+        ...
+
     def match(self, query: LocalFeatures, references: Sequence[LocalFeatures]) -> list[Matches]:
         """Match one image against several at once; one :class:`Matches` a reference."""
         ...

@@ -45,6 +45,7 @@ class Sift:
 
     name = 'sift'
     descriptor_size = 128
+    parallel = True
 
     def __init__(self, options: SiftOptions | None = None) -> None:
         self.options = options or SiftOptions()
@@ -76,6 +77,10 @@ class Sift:
             scales=(sizes * factor.mean() / _SMALLEST_SIZE).astype(np.float32),
             image_size=(width, height),
         )
+
+    def prepare(self, features: LocalFeatures) -> LocalFeatures:
+        """Return the features: there is nothing to compute beforehand."""
+        return features
 
     def match(self, query: LocalFeatures, references: Sequence[LocalFeatures]) -> list[Matches]:
         """Match one image against several at once."""

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from hloc_localizer.features.local_features import LocalFeatures
-from hloc_localizer.features.registry import create_front_end
+from hloc_localizer.features.registry import create_front_end, front_end_options
 from hloc_localizer.geometry.absolute_pose import MIN_MATCHES
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization.acceptance import judge
 from hloc_localizer.localization.hypothesis import Hypothesis, PoseSolver
 from hloc_localizer.localization.options import LocalizerOptions
+from hloc_localizer.localization.place_matching import create_matcher
 from hloc_localizer.localization.places import (
     Candidates,
     group_by_place,
     neighbours_of,
     retrieve,
 )
-from hloc_localizer.localization.point_matching import PointIndex, PointMatches, match_points
+from hloc_localizer.localization.point_matching import PointIndex
 from hloc_localizer.localization.result import Localization, Reason, Status
 from hloc_localizer.localization.stage_clock import StageClock
+from hloc_localizer.maps.manifest import Manifest
 from hloc_localizer.maps.map import Map
 from hloc_localizer.numeric_threads import numeric_threads
 from hloc_localizer.retrieval.registry import create_global_descriptor
@@ -50,13 +54,24 @@ class Localizer:
         self.options = options or LocalizerOptions()
         self.options.check()
         manifest = map.manifest
-        self._front_end = create_front_end(manifest.front_end.name, manifest.front_end.parameters)
+        self._front_end = create_front_end(
+            manifest.front_end.name, self._front_end_values(manifest)
+        )
         self._describe = create_global_descriptor(
             manifest.global_descriptor.name, map.runtime.retrieval_arrays
         )
         self._global_descriptors = map.runtime.global_descriptors.astype(np.float32)
         self._index = PointIndex(map.runtime)
+        self._matcher = create_matcher(map.runtime, self._index, self._front_end, self.options)
         self._solver = PoseSolver(map.runtime, self._index, self.options)
+
+    def _front_end_values(self, manifest: Manifest) -> dict[str, Any]:
+        values = dict(manifest.front_end.parameters)
+        if 'device' in {
+            leaf.name for leaf in front_end_options(manifest.front_end.name)().leaves()
+        }:
+            values.update(device=self.options.device, threads=self.options.threads)
+        return values
 
     def warm_up(self) -> None:
         """Run once on noise, so that the first real image is not the slow one."""
@@ -96,7 +111,7 @@ class Localizer:
             candidates = retrieve(
                 self._describe.describe(features),
                 self._global_descriptors,
-                self.options.retrieval,
+                self._matcher.candidates,
             )
         best, reason, matched = self._best_hypothesis(features, camera, candidates, prior, clock)
         return self._result(features, best, reason, matched, candidates, clock)
@@ -122,10 +137,10 @@ class Localizer:
         places = group_by_place(runtime, candidates.images, options.retrieval.min_covisible)
         if prior is not None:
             everywhere = np.arange(len(runtime.image_names))
-            near = neighbours_of(runtime, everywhere, prior, options.guided.max_images)
+            near = neighbours_of(runtime, everywhere, prior, self._matcher.candidates)
             places.insert(0, near)
         with clock('match'):
-            matches = self._match(features, places)
+            matches = self._matcher(features, places)
         order = sorted(range(len(places)), key=lambda place: -len(matches[place]))
         most = len(matches[order[0]]) if order else 0
         if most < MIN_MATCHES:
@@ -147,17 +162,6 @@ class Localizer:
             if verdict is Reason.NONE:
                 return hypothesis, verdict, most
         return best, reason, most
-
-    def _match(self, features: LocalFeatures, places: list[NDArray[np.intp]]) -> list[PointMatches]:
-        assert self._front_end.nearest is not None
-        return match_points(
-            features,
-            self.map.runtime,
-            self._index,
-            places,
-            self._front_end.nearest,
-            max_keypoints=self.options.retrieval.max_keypoints,
-        )
 
     def _result(
         self,

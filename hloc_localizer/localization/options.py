@@ -16,6 +16,12 @@ class RetrievalOptions(Options):
     min_covisible: int = option(
         10, 'Points that two candidates share to be one place.', minimum=1, maximum=1000
     )
+    learned_candidates: int = option(
+        5,
+        'Map images matched where the matcher is a network, which takes longer for each.',
+        minimum=1,
+        maximum=500,
+    )
     max_keypoints: int = option(
         1024,
         'Strongest keypoints compared with the candidates; the second look uses all.',
@@ -107,6 +113,9 @@ class LocalizerOptions(Options):
     guided: GuidedMatchingOptions = option(GuidedMatchingOptions, 'The second look.')
     covariance: CovarianceOptions = option(CovarianceOptions, 'The published covariance.')
     accept: AcceptanceOptions = option(AcceptanceOptions, 'What is published.')
+    device: str = option(
+        'auto', "Where a learned front end runs: 'auto', 'cpu', 'cuda' or 'cuda:N'."
+    )
     threads: int = option(
         0, 'Threads of the numeric libraries; 0: as they choose.', minimum=0, maximum=256
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hloc_localizer.localization.options import RetrievalOptions
 from hloc_localizer.maps.runtime import RuntimeMap
 
 
@@ -24,7 +23,7 @@ class Candidates:
 def retrieve(
     global_descriptor: NDArray[np.float32],
     map_descriptors: NDArray[np.float32],
-    options: RetrievalOptions,
+    count: int,
 ) -> Candidates:
     """
     Find the map images most like a query.
@@ -33,7 +32,7 @@ def retrieve(
     :param map_descriptors: (I, G).
     """
     scores = map_descriptors @ global_descriptor
-    order = np.argsort(-scores, kind='stable')[: options.candidates]
+    order = np.argsort(-scores, kind='stable')[:count]
     return Candidates(order, scores[order])
 
 

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
+from hloc_localizer.features.learned.choose import choose_front_end
+from hloc_localizer.features.learned.options import MACHINE_OPTIONS
 from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.features.registry import create_front_end
 from hloc_localizer.geometry import transforms
@@ -58,6 +60,7 @@ class _Model:
     recorded_cameras: Mapping[str, Camera]
     cameras: Mapping[str, Camera]
     """With their refined calibration."""
+    front_end: Component
     vlad: Vlad
     global_descriptors: NDArray[np.float32]
     reconstruction: Any
@@ -143,10 +146,11 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
     from hloc_localizer.mapping.reconstruction import poses_of, reconstruct
 
     threads = options.threads or os.cpu_count() or 1
-    front_end = create_front_end(options.front_end, _front_end_values(options))
+    front_end = _front_end(options, stages.progress)
     cameras = dict(source.cameras)
-    with numeric_threads(1):
-        images = _images(source, cameras, front_end, options, threads, stages)
+    workers = threads if front_end.parallel else 1
+    with numeric_threads(1 if front_end.parallel else 0):
+        images = _images(source, cameras, front_end, options, workers, stages)
     poses = np.stack([image.map_from_camera for image in images])
     stages.begin('describe')
     vlad = _learn_vlad(images, options)
@@ -161,8 +165,8 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
     if not pairs:
         raise InputError('no two images overlap; record with more overlap or a slower camera')
     advance = stages.begin('match', len(pairs))
-    with numeric_threads(1):
-        matches = match_pairs(images, pairs, front_end, threads=threads, advance=advance)
+    with numeric_threads(1 if front_end.parallel else 0):
+        matches = match_pairs(images, pairs, front_end, threads=workers, advance=advance)
     stages.begin('reconstruct')
     with tempfile.TemporaryDirectory(dir=folder) as workspace:
         reconstruction, refined = reconstruct(
@@ -182,6 +186,7 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
         images=images,
         recorded_cameras=cameras,
         cameras=dict(zip(cameras, refined, strict=True)),
+        front_end=_component(front_end, options),
         vlad=vlad,
         global_descriptors=global_descriptors,
         reconstruction=reconstruction,
@@ -189,9 +194,20 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
     )
 
 
-def _front_end_values(options: BuildOptions) -> dict[str, Any]:
-    values: dict[str, Any] = options.as_dict()[options.front_end]
-    return values
+def _front_end(options: BuildOptions, progress: Progress) -> FrontEnd:
+    name = options.front_end
+    if name == 'auto':
+        name = choose_front_end(options.as_dict()['xfeat'])
+    progress.note(f'front end {name}')
+    values: dict[str, Any] = options.as_dict()[name]
+    return create_front_end(name, values)
+
+
+def _component(front_end: FrontEnd, options: BuildOptions) -> Component:
+    """Return what the map records: what the localizer must do alike, not what machine it was."""
+    values: dict[str, Any] = options.as_dict()[front_end.name]
+    kept = {key: value for key, value in values.items() if key not in MACHINE_OPTIONS}
+    return Component(front_end.name, kept)
 
 
 def _images(
@@ -254,7 +270,7 @@ def _manifest(
     return Manifest(
         cameras=dict(model.cameras),
         recorded_cameras=dict(model.recorded_cameras),
-        front_end=Component(options.front_end, _front_end_values(options)),
+        front_end=model.front_end,
         global_descriptor=Component(Vlad.name, options.vlad.as_dict()),
         map_frame=options.source.map_frame,
         metric=True,

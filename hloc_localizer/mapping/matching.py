@@ -47,12 +47,11 @@ def match_pairs(
 ) -> PairMatches:
     """Match every pair with the front end, one image against several partners at a time."""
     batches = _batches(pairs)
+    prepared = [front_end.prepare(image.features) for image in images]
 
     def run(batch: tuple[int, list[int]]) -> list[tuple[tuple[int, int], Matches]]:
         first, others = batch
-        found = front_end.match(
-            images[first].features, [images[other].features for other in others]
-        )
+        found = front_end.match(prepared[first], [prepared[other] for other in others])
         advance(len(others))
         return [((first, other), m) for other, m in zip(others, found, strict=True)]
 

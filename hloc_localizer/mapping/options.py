@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hloc_localizer.features.learned.options import (
+    AlikedOptions,
+    DiskOptions,
+    SuperPointOptions,
+    XFeatOptions,
+)
+from hloc_localizer.features.registry import front_end_names
 from hloc_localizer.features.sift import SiftOptions
 from hloc_localizer.options import Options, option
 from hloc_localizer.retrieval.vlad import VladOptions
@@ -106,8 +113,16 @@ class BuildOptions(Options):
     """Everything about building a map."""
 
     source: SourceOptions = option(SourceOptions, 'The recording.')
-    front_end: str = option('sift', 'Local features and their matcher.')
+    front_end: str = option(
+        'sift',
+        'Local features and their matcher; auto: the best whose weights and device are here.',
+        choices=('auto', *front_end_names()),
+    )
     sift: SiftOptions = option(SiftOptions, 'The front end sift.')
+    xfeat: XFeatOptions = option(XFeatOptions, 'The front end xfeat.')
+    aliked: AlikedOptions = option(AlikedOptions, 'The front end aliked.')
+    disk: DiskOptions = option(DiskOptions, 'The front end disk.')
+    superpoint: SuperPointOptions = option(SuperPointOptions, 'The front end superpoint.')
     vlad: VladOptions = option(VladOptions, 'The global descriptor.')
     frames: FrameSelectionOptions = option(FrameSelectionOptions, 'Frames that become images.')
     pairs: PairOptions = option(PairOptions, 'Pairs of images that are matched.')

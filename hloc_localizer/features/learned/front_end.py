@@ -51,6 +51,7 @@ class LearnedFrontEnd:
         device: torch.device,
     ) -> None:
         self.name = name
+        self.parallel = False
         self.descriptor_size = extractor.descriptor_size
         self.options = options
         self.device = device

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from hloc_localizer.features.local_features import NearestNeighbourOptions
 from hloc_localizer.options import Options, option
 
+MACHINE_OPTIONS = ('device', 'precision', 'threads')
+"""Options that belong to a machine: a map does not record them."""
+
 
 @dataclass(frozen=True)
 class LearnedOptions(Options):

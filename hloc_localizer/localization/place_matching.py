@@ -1,0 +1,132 @@
+"""Matching a query to the places that retrieval found, as the map's front end matches."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.features.local_features import (
+    FrontEnd,
+    LocalFeatures,
+    Matches,
+    NearestNeighbourOptions,
+)
+from hloc_localizer.localization.options import LocalizerOptions, RetrievalOptions
+from hloc_localizer.localization.point_matching import PointIndex, PointMatches, match_points
+from hloc_localizer.maps.quantisation import restore_descriptors
+from hloc_localizer.maps.runtime import RuntimeMap
+
+_PREPARED_IMAGES = 1024
+
+
+class PlaceMatcher(Protocol):
+    """Matches a query to places."""
+
+    @property
+    def candidates(self) -> int:
+        """How many map images are worth retrieving for it."""
+        ...
+
+    def __call__(self, query: LocalFeatures, places: list[NDArray[np.intp]]) -> list[PointMatches]:
+        """Match to groups of map images; the surest matches first."""
+        ...
+
+
+def create_matcher(
+    runtime: RuntimeMap, index: PointIndex, front_end: FrontEnd, options: LocalizerOptions
+) -> PlaceMatcher:
+    """Choose how to match: by descriptors alone, or image by image with a network."""
+    if front_end.nearest is not None:
+        return DescriptorMatcher(runtime, index, front_end.nearest, options.retrieval)
+    return NetworkMatcher(runtime, front_end, options.retrieval)
+
+
+class DescriptorMatcher:
+    """Compares descriptors with the points of a place, whichever image saw them."""
+
+    def __init__(
+        self,
+        runtime: RuntimeMap,
+        index: PointIndex,
+        nearest: NearestNeighbourOptions,
+        options: RetrievalOptions,
+    ) -> None:
+        self.candidates = options.candidates
+        self._runtime = runtime
+        self._index = index
+        self._nearest = nearest
+        self._options = options
+
+    def __call__(self, query: LocalFeatures, places: list[NDArray[np.intp]]) -> list[PointMatches]:
+        """Match to groups of map images; the surest matches first."""
+        return match_points(
+            query,
+            self._runtime,
+            self._index,
+            places,
+            self._nearest,
+            max_keypoints=self._options.max_keypoints,
+        )
+
+
+class NetworkMatcher:
+    """Matches with all candidate images in one batch of a network such as LightGlue."""
+
+    def __init__(self, runtime: RuntimeMap, front_end: FrontEnd, options: RetrievalOptions) -> None:
+        self.candidates = options.learned_candidates
+        self._runtime = runtime
+        self._front_end = front_end
+        self._prepared: OrderedDict[int, LocalFeatures] = OrderedDict()
+
+    def __call__(self, query: LocalFeatures, places: list[NDArray[np.intp]]) -> list[PointMatches]:
+        """Match to groups of map images; the surest matches first."""
+        images = [int(image) for place in places for image in place]
+        found = self._front_end.match(query, [self._reference(image) for image in images])
+        by_image = dict(zip(images, found, strict=True))
+        return [self._merged(place, by_image) for place in places]
+
+    def _reference(self, image: int) -> LocalFeatures:
+        """Return the keypoints of a map image that have a point, ready for the matcher."""
+        if image in self._prepared:
+            self._prepared.move_to_end(image)
+            return self._prepared[image]
+        runtime = self._runtime
+        observed = slice(*runtime.observation_offsets[image : image + 2])
+        keypoints = runtime.observation_keypoint[observed]
+        features = LocalFeatures(
+            keypoints=keypoints,
+            descriptors=restore_descriptors(
+                runtime.descriptors[runtime.observation_descriptor[observed]]
+            ),
+            scores=np.ones(len(keypoints), np.float32),
+            scales=np.ones(len(keypoints), np.float32),
+            image_size=runtime.cameras[runtime.image_camera[image]].image_size,
+        )
+        self._prepared[image] = self._front_end.prepare(features)
+        while len(self._prepared) > _PREPARED_IMAGES:
+            self._prepared.popitem(last=False)
+        return self._prepared[image]
+
+    def _merged(self, place: NDArray[np.intp], by_image: dict[int, Matches]) -> PointMatches:
+        """Join the matches to the images of a place; of rivals for a keypoint the surest stays."""
+        runtime = self._runtime
+        keypoint, point, score = [], [], []
+        for image in place:
+            matches = by_image[int(image)]
+            begin = runtime.observation_offsets[image]
+            keypoint.append(matches.indices[:, 0])
+            point.append(runtime.observation_point[begin + matches.indices[:, 1]])
+            score.append(matches.scores)
+        all_keypoints = np.concatenate(keypoint).astype(np.intp)
+        all_points = np.concatenate(point).astype(np.intp)
+        all_scores = np.concatenate(score)
+        order = np.argsort(-all_scores, kind='stable')
+        first_of_keypoint = np.zeros(len(order), np.bool_)
+        first_of_keypoint[np.unique(all_keypoints[order], return_index=True)[1]] = True
+        first_of_point = np.zeros(len(order), np.bool_)
+        first_of_point[np.unique(all_points[order], return_index=True)[1]] = True
+        kept = order[first_of_keypoint & first_of_point]
+        return PointMatches(all_keypoints[kept], all_points[kept], all_scores[kept])
