@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,17 +16,16 @@ from hloc_localizer.features.local_features import LocalFeatures
 from hloc_localizer.features.registry import front_end_options
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping.compilation import compile_map
+from hloc_localizer.mapping.import_choice import agreeing_parts
 from hloc_localizer.mapping.import_options import HlocImportOptions
 from hloc_localizer.mapping.import_report import ImportReport
 from hloc_localizer.mapping.matching import MapImage
 from hloc_localizer.mapping.tracks import Tracks
 from hloc_localizer.maps import Component, Manifest, MapWriter, Provenance, Statistics
-from hloc_localizer.maps.colmap_model import ColmapModel, ModelImage, read_colmap_model
+from hloc_localizer.maps.colmap_model import ColmapModel, ModelImage
 from hloc_localizer.maps.hloc_files import (
     FEATURES_NAME,
     GLOBAL_FEATURES_NAME,
-    missing_features,
-    read_features_of,
     read_global_features,
     write_features,
     write_global_features,
@@ -36,10 +34,6 @@ from hloc_localizer.maps.hloc_layout import FeaturesFile, HlocFolder, find_hloc_
 from hloc_localizer.progress import Progress, SilentProgress
 from hloc_localizer.retrieval.registry import create_global_descriptor
 from hloc_localizer.retrieval.vlad import Vlad, learn_vlad
-
-_KEYPOINT_TOLERANCE_PX = 2.5
-"""hloc rounds keypoints to half floats, twice: up to a pixel each beyond 2048 pixels."""
-_UNIT_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ def import_hloc(
     progress = progress or SilentProgress()
     progress.stage('read')
     folder = find_hloc_folder(path, options.conf)
-    file, model, features = _agreeing(folder, options)
+    file, model, features = agreeing_parts(folder, options, progress)
     component, notes = _front_end(file, features, options)
     with MapWriter(output, overwrite=options.overwrite) as writer:
         images = _map_images(model, features)
@@ -92,96 +86,6 @@ def import_hloc(
         manifest = _manifest(folder, file, model, tracks, component, retrieval, options)
         written = writer.finish(manifest, runtime)
     return ImportReport(written, tuple(note for note in (*notes, retrieval.note) if note))
-
-
-def _agreeing(
-    folder: HlocFolder, options: HlocImportOptions
-) -> tuple[FeaturesFile, ColmapModel, dict[str, LocalFeatures]]:
-    """Return the first features file and model that belong together, with the features."""
-    models = _chosen(folder, options.model, folder.models, 'model')
-    files = _chosen(folder, options.features, [file.path for file in folder.features], 'features')
-    reasons = []
-    for model_path in models:
-        model = read_colmap_model(model_path)
-        for file in folder.features:
-            if file.path not in files:
-                continue
-            try:
-                return file, model, _features_of(file, model)
-            except InputError as error:
-                reasons.append(error)
-    raise reasons[0]
-
-
-def _chosen(folder: HlocFolder, wanted: str, found: Sequence[Path], what: str) -> list[Path]:
-    if not wanted:
-        return list(found)
-    kept = [path for path in found if path == folder.path / wanted]
-    if not kept:
-        names = ', '.join(str(path.relative_to(folder.path)) for path in found)
-        raise InputError(f"{folder.path}: has no {what} '{wanted}'; it has {names}")
-    return kept
-
-
-def _features_of(file: FeaturesFile, model: ColmapModel) -> dict[str, LocalFeatures]:
-    """
-    Read the features of a model's images and check that the model was made of them.
-
-    :raises InputError: naming the first image that contradicts the model.
-    """
-    names = [image.name for image in model.images]
-    missing = missing_features(file.path, names)
-    if missing:
-        raise InputError(
-            f'{file.path}: has no features of {len(missing)} of the {len(names)} images of '
-            f"{model.path} (first: '{missing[0]}'); extract them with hloc"
-        )
-    features = read_features_of(file.path, names)
-    for image in model.images:
-        features[image.name] = _checked(file, model, image, features[image.name])
-    return features
-
-
-def _checked(
-    file: FeaturesFile, model: ColmapModel, image: ModelImage, features: LocalFeatures
-) -> LocalFeatures:
-    where = f"{file.path}: image '{image.name}'"
-    size = model.cameras[image.camera_id].image_size
-    if features.image_size != size:
-        raise InputError(f'{where} is {features.image_size}, but {size} in {model.path}')
-    seen = model.reconstruction.images[image.image_id].points2D
-    if len(seen) != len(features):
-        raise InputError(
-            f'{where} has {len(features)} keypoints, but {len(seen)} in {model.path}: these are '
-            'not the features that the model was made of'
-        )
-    if len(features) == 0:
-        return features
-    _check_conf(file, where, features)
-    keypoints = np.array([point.xy for point in seen]) - 0.5
-    if np.abs(keypoints - features.keypoints).max() > _KEYPOINT_TOLERANCE_PX:
-        raise InputError(
-            f'{where} has keypoints at other places than in {model.path}: these are not the '
-            'features that the model was made of'
-        )
-    if file.conf is None or not file.conf.shift_px:
-        return features
-    shifted = features.keypoints + np.float32(file.conf.shift_px)
-    return dataclasses.replace(features, keypoints=shifted)
-
-
-def _check_conf(file: FeaturesFile, where: str, features: LocalFeatures) -> None:
-    length = float(np.median(np.linalg.norm(features.descriptors.astype(np.float32), axis=1)))
-    if abs(length - 1.0) > _UNIT_TOLERANCE:
-        raise InputError(f'{where} has descriptors of length {length:.2f} instead of 1')
-    if file.conf is None:
-        return
-    size = features.descriptors.shape[1]
-    if size != file.conf.descriptor_size or len(features) > file.conf.max_keypoints:
-        raise InputError(
-            f'{where} has {len(features)} keypoints with {size} values each, which are not '
-            f"features of '{file.conf.name}'"
-        )
 
 
 def _front_end(

@@ -17,6 +17,17 @@ from hloc_localizer.retrieval.vlad import VladOptions
 
 
 @dataclass(frozen=True)
+class HeldPosesOptions(ReconstructionOptions):
+    """How matches become points where the poses are a reconstruction's, good to a pixel."""
+
+    max_epipolar_error_px: float = option(
+        4.0, "Largest distance of a match from its epipolar line under the model's poses.",
+        minimum=0.5, maximum=100.0,
+    )  # fmt: skip
+    refine_poses: bool = option(False, "Refine the model's poses by bundle adjustment.")
+
+
+@dataclass(frozen=True)
 class HlocImportOptions(Options):
     """How an hloc output folder becomes a map."""
 
@@ -30,6 +41,9 @@ class HlocImportOptions(Options):
         'What matches queries; auto is LightGlue where its weights are installed.',
         choices=('auto', 'lightglue', 'nearest_neighbour'),
     )
+    reconstruction: HeldPosesOptions = option(
+        HeldPosesOptions, 'Points, where no model of the folder was made of its features.'
+    )
     metric: bool = option(False, 'One unit of the model is one metre.')
     gravity_aligned: bool = option(False, "The model's z axis points up.")
     map_frame: str = option('map', "Name of the model's frame.")
@@ -38,17 +52,6 @@ class HlocImportOptions(Options):
     )
     compilation: CompilationOptions = option(CompilationOptions, "The localizer's file.")
     overwrite: bool = option(False, 'Replace an existing map.')
-
-
-@dataclass(frozen=True)
-class HeldPosesOptions(ReconstructionOptions):
-    """How matches become points where the poses are a reconstruction's, good to a pixel."""
-
-    max_epipolar_error_px: float = option(
-        4.0, "Largest distance of a match from its epipolar line under the model's poses.",
-        minimum=0.5, maximum=100.0,
-    )  # fmt: skip
-    refine_poses: bool = option(False, "Refine the model's poses by bundle adjustment.")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,11 @@ from hloc_localizer.maps.hloc_layout import is_colmap_model
 
 _SMALLEST_RECORD = {'cameras.bin': 24, 'images.bin': 64, 'points3D.bin': 43}
 """Bytes of the shortest camera, image and point (COLMAP documentation, "Output Format")."""
+_IMAGE_HEADER = 64
+"""Bytes of an image before its name."""
+_KEYPOINT_RECORD = 24
+_BASE_MEMORY = 16 << 30
+"""Address space in bytes that a process with pycolmap may take before it reads anything."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +60,13 @@ def read_colmap_model(path: Path) -> ColmapModel:
     if not is_colmap_model(path):
         raise InputError(f'{path}: not a COLMAP model (cameras, images, points3D as .bin or .txt)')
     reconstruction = _read(path)
-    images = sorted(
-        (_image(path, reconstruction.images[i]) for i in reconstruction.reg_image_ids()),
-        key=lambda image: image.name,
-    )
+    try:
+        images = sorted(
+            (_image(path, reconstruction.images[i]) for i in reconstruction.reg_image_ids()),
+            key=lambda image: image.name,
+        )
+    except UnicodeDecodeError as error:
+        raise InputError(f'{path}: the name of an image is not UTF-8; rename it') from error
     if not images:
         raise InputError(f'{path}: the model has no image with a pose')
     if len({image.name for image in images}) < len(images):
@@ -76,6 +86,8 @@ def _read(path: Path) -> Any:
         ) from error
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
     _check_counts(path)
+    _check_images(path)
+    _check_by_trying(path)
     try:
         return pycolmap.Reconstruction(path)
     except (RuntimeError, ValueError, IndexError, KeyError, TypeError, MemoryError) as error:
@@ -94,6 +106,43 @@ def _check_counts(path: Path) -> None:
             raise InputError(
                 f'{file}: {count} records do not fit into it; copy or build the model again'
             )
+
+
+def _check_images(path: Path) -> None:
+    """Refuse an image that promises more keypoints than its file holds; COLMAP would read on."""
+    file = path / 'images.bin'
+    if not file.is_file():
+        return
+    data = file.read_bytes()
+    place = 8
+    for _ in range(int.from_bytes(data[:8], 'little')):
+        end_of_name = data.find(b'\0', place + _IMAGE_HEADER)
+        counted = end_of_name + 9
+        points = int.from_bytes(data[end_of_name + 1 : counted], 'little')
+        place = counted + _KEYPOINT_RECORD * points
+        if end_of_name < 0 or place > len(data):
+            raise InputError(
+                f'{file}: an image does not fit into it; copy or build the model again'
+            )
+
+
+def _check_by_trying(path: Path) -> None:
+    """Have another process read the model first: some damage lets COLMAP end the process."""
+    size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+    code = (
+        'import resource, sys, pycolmap; '
+        'resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]),) * 2); '
+        'pycolmap.Reconstruction(sys.argv[1])'
+    )
+    arguments = [sys.executable, '-c', code, str(path), str(_BASE_MEMORY + 40 * size)]
+    try:
+        result = subprocess.run(
+            arguments, capture_output=True, check=False, timeout=20.0 + size / 1e6
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f'{path}: the COLMAP model is damaged; copy or build it again') from error
+    if result.returncode != 0:
+        raise InputError(f'{path}: the COLMAP model is damaged; copy or build it again')
 
 
 def _image(path: Path, image: Any) -> ModelImage:

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
-from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.maps.hloc_confs import (
@@ -111,39 +109,6 @@ def read_origin(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: attribute '{ORIGIN_ATTRIBUTE}' is damaged") from error
     return origin
-
-
-def read_matches(path: Path, first: str, second: str) -> NDArray[np.int32] | None:
-    """
-    Return the matches (M, 2) of two images, or None where the file has none of them.
-
-    Pairs are groups ``first/second`` with the slashes of the names as dashes; older releases of
-    hloc wrote ``first_second``. Either image may come first.
-
-    :raises InputError: when the file is damaged.
-    """
-    try:
-        with h5py.File(path, 'r') as file:
-            for names, reverse in (((first, second), False), ((second, first), True)):
-                for separator in '/_':
-                    key = separator.join(name.replace('/', '-') for name in names)
-                    if key in file:
-                        return _matches(path, file, key, reverse=reverse)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise InputError(f'{path}: not a readable HDF5 file; copy or match again') from error
-    return None
-
-
-def _matches(path: Path, file: h5py.File, key: str, *, reverse: bool) -> NDArray[np.int32]:
-    dataset = file[key].get('matches0') if isinstance(file[key], h5py.Group) else None
-    if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1 or dataset.dtype.kind not in 'iu':
-        raise InputError(f"{path}: pair '{key}' has no list 'matches0'; match again")
-    if dataset.size > _MOST_FILES * 10:
-        raise InputError(f"{path}: pair '{key}' is too large: {dataset.size} matches")
-    partner = dataset[()].astype(np.int32)
-    matched = np.flatnonzero(partner >= 0).astype(np.int32)
-    pairs = np.stack([matched, partner[matched]], axis=1)
-    return pairs[:, ::-1].copy() if reverse else pairs
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
