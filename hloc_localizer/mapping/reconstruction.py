@@ -273,6 +273,25 @@ def adjust_with_pose_priors(
         reconstruction,
     )
     adjuster.solve()
+    _turn_back(reconstruction, recorded)
+
+
+def _turn_back(
+    reconstruction: pycolmap.Reconstruction, recorded: Sequence[NDArray[np.float64]]
+) -> None:
+    """
+    Undo the turn of the whole map by which COLMAP aligns it with the recorded positions.
+
+    COLMAP's adjuster aligns by positions alone, which say little about the rotation about a short
+    or straight path; the recorded rotations say it well.
+    """
+    poses = np.stack(poses_of(reconstruction))
+    turns = poses[:, :3, :3] @ np.swapaxes(np.stack(recorded)[:, :3, :3], 1, 2)
+    left, _, right = np.linalg.svd(turns.sum(axis=0))
+    turn = left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
+    centre = poses[:, :3, 3].mean(axis=0)
+    back = np.column_stack([turn.T, centre - turn.T @ centre])
+    reconstruction.transform(pycolmap.Sim3d(back))
 
 
 _MIN_POINTS_TO_MOVE = 20
