@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from types import TracebackType
+from typing import Any
 
 import cv2
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 
-@contextmanager
-def numeric_threads(count: int) -> Iterator[None]:
+class NumericThreads:
     """
-    Let OpenCV and BLAS use so many threads inside; 0 leaves them as they are.
+    A context in which OpenCV and BLAS use a given number of threads.
 
-    Workers that each run such an operation want 1: their threads would only wait for each other.
+    BLAS waits for the slowest of its threads, and spins while it waits: on a busy machine one
+    thread too many costs more than it brings.
     """
-    if count == 0:
-        yield
-        return
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(count)
-    try:
-        with threadpool_limits(limits=count, user_api='blas'):
-            yield
-    finally:
-        cv2.setNumThreads(before)
+
+    def __init__(self, *, opencv: int, blas: int) -> None:
+        """
+        Remember the numbers; 0 leaves a library as it is.
+
+        :param opencv: threads of OpenCV.
+        :param blas: threads of numpy's linear algebra.
+        """
+        self._opencv = opencv
+        self._blas = blas
+        self._controller = ThreadpoolController()
+        self._opencv_before = 0
+        self._limit: Any = None
+
+    @staticmethod
+    def for_one_operation(threads: int = 0) -> NumericThreads:
+        """Return what suits one operation at a time; 0: OpenCV's choice, BLAS half the cores."""
+        return NumericThreads(opencv=threads, blas=threads or max((os.cpu_count() or 1) // 2, 1))
+
+    @staticmethod
+    def for_workers() -> NumericThreads:
+        """Return what suits workers that keep all cores busy: one thread each."""
+        return NumericThreads(opencv=1, blas=1)
+
+    def __enter__(self) -> NumericThreads:
+        if self._opencv:
+            self._opencv_before = cv2.getNumThreads()
+            cv2.setNumThreads(self._opencv)
+        if self._blas:
+            self._limit = self._controller.limit(limits=self._blas, user_api='blas')
+            self._limit.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._blas:
+            self._limit.__exit__(kind, error, traceback)
+        if self._opencv:
+            cv2.setNumThreads(self._opencv_before)

@@ -27,7 +27,7 @@ from hloc_localizer.localization.result import Localization, Reason, Status
 from hloc_localizer.localization.stage_clock import StageClock
 from hloc_localizer.maps.manifest import Manifest
 from hloc_localizer.maps.map import Map
-from hloc_localizer.numeric_threads import numeric_threads
+from hloc_localizer.numeric_threads import NumericThreads
 from hloc_localizer.retrieval.registry import create_global_descriptor
 
 _MIN_KEYPOINTS = 20
@@ -63,6 +63,7 @@ class Localizer:
         self._global_descriptors = map.runtime.global_descriptors.astype(np.float32)
         self._index = PointIndex(map.runtime)
         self._matcher = create_matcher(map.runtime, self._index, self._front_end, self.options)
+        self._threads = NumericThreads.for_one_operation(self.options.threads)
         self._solver = PoseSolver(map.runtime, self._index, self.options)
 
     def _front_end_values(self, manifest: Manifest) -> dict[str, Any]:
@@ -93,7 +94,7 @@ class Localizer:
         :param prior: (4, 4) ``map_from_camera`` where it may have been taken: the map images
             around it are tried beside those retrieved, and must convince like those.
         """
-        with numeric_threads(self.options.threads):
+        with self._threads:
             return self._localize(image, camera, prior)
 
     def _localize(

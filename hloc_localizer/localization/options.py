@@ -117,5 +117,8 @@ class LocalizerOptions(Options):
         'auto', "Where a learned front end runs: 'auto', 'cpu', 'cuda' or 'cuda:N'."
     )
     threads: int = option(
-        0, 'Threads of the numeric libraries; 0: as they choose.', minimum=0, maximum=256
+        0,
+        'Threads of the numeric libraries; 0: all cores for images, half of them for matrices.',
+        minimum=0,
+        maximum=256,
     )

@@ -44,7 +44,7 @@ from hloc_localizer.maps.hloc_files import (
     write_features,
     write_global_features,
 )
-from hloc_localizer.numeric_threads import numeric_threads
+from hloc_localizer.numeric_threads import NumericThreads
 from hloc_localizer.progress import Progress, SilentProgress
 from hloc_localizer.retrieval.vlad import Vlad, learn_vlad
 from hloc_localizer.sources.frame import Source
@@ -149,7 +149,10 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
     front_end = _front_end(options, stages.progress)
     cameras = dict(source.cameras)
     workers = threads if front_end.parallel else 1
-    with numeric_threads(1 if front_end.parallel else 0):
+    numeric = (
+        NumericThreads.for_workers() if front_end.parallel else NumericThreads(opencv=0, blas=0)
+    )
+    with numeric:
         images = _images(source, cameras, front_end, options, workers, stages)
     poses = np.stack([image.map_from_camera for image in images])
     stages.begin('describe')
@@ -165,7 +168,7 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
     if not pairs:
         raise InputError('no two images overlap; record with more overlap or a slower camera')
     advance = stages.begin('match', len(pairs))
-    with numeric_threads(1 if front_end.parallel else 0):
+    with numeric:
         matches = match_pairs(images, pairs, front_end, threads=workers, advance=advance)
     stages.begin('reconstruct')
     with tempfile.TemporaryDirectory(dir=folder) as workspace:
