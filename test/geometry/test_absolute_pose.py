@@ -1,0 +1,211 @@
+"""Poses from 2D-3D matches: found among outliers, refined to the minimum, sure as they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cameras import CAMERAS
+from numpy.typing import NDArray
+
+from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.absolute_pose import (
+    AbsolutePoseOptions,
+    RefinedPose,
+    estimate_absolute_pose,
+    refine_absolute_pose,
+    reprojection_jacobian,
+    reprojection_residuals,
+)
+from hloc_localizer.geometry.camera import Camera
+
+Array = NDArray[np.float64]
+OPTIONS = AbsolutePoseOptions()
+# Far from the origin of the map, as in a map of a whole building or in UTM coordinates.
+POSE = transforms.transform_from(
+    transforms.rotation_from_rotvec([0.4, -1.1, 0.7]), [3200.0, -1400.0, 12.0]
+)
+
+
+def scene(camera: Camera, count: int, seed: int = 0) -> tuple[Array, Array]:
+    """Return exact keypoints all over the middle of the image, and their points 2 to 8 m away."""
+    random = np.random.default_rng(seed)
+    size = np.array(camera.image_size)
+    keypoints = random.uniform(0.15 * size, 0.85 * size, (count, 2))
+    plane = camera.normalise(keypoints)
+    depth = random.uniform(2.0, 8.0, (count, 1))
+    return keypoints, transforms.apply(
+        POSE, np.concatenate([plane, np.ones_like(depth)], 1) * depth
+    )
+
+
+def with_outliers(
+    camera: Camera, keypoints: Array, share: float, seed: int = 1
+) -> tuple[Array, NDArray[np.bool_]]:
+    random = np.random.default_rng(seed)
+    wrong = random.random(len(keypoints)) < share
+    anywhere = random.uniform([0, 0], camera.image_size, keypoints.shape)
+    wrong &= np.linalg.norm(anywhere - keypoints, axis=1) > 30.0
+    noisy = keypoints + random.normal(0.0, 0.5, keypoints.shape)
+    return np.where(wrong[:, None], anywhere, noisy), wrong
+
+
+@pytest.mark.parametrize('model', CAMERAS)
+def test_estimate_finds_the_pose_among_half_outliers(model: str) -> None:
+    camera = CAMERAS[model]
+    keypoints, points = scene(camera, 200)
+    keypoints, wrong = with_outliers(camera, keypoints, 0.5)
+    assert wrong.sum() > 70
+    found = estimate_absolute_pose(camera, keypoints, points, OPTIONS)
+    assert found is not None
+    distance, angle = transforms.pose_distance(found[0], POSE)
+    assert distance < 0.03
+    assert np.degrees(angle) < 0.5
+    assert not (found[1] & wrong).any()
+    assert (found[1] & ~wrong).sum() >= 0.95 * (~wrong).sum()
+
+
+def test_estimate_gives_the_same_pose_for_the_same_input() -> None:
+    camera = CAMERAS['OPENCV']
+    keypoints, points = scene(camera, 150)
+    keypoints, _ = with_outliers(camera, keypoints, 0.6)
+    first = estimate_absolute_pose(camera, keypoints, points, OPTIONS)
+    second = estimate_absolute_pose(camera, keypoints.copy(), points.copy(), OPTIONS)
+    assert first is not None
+    assert second is not None
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_estimate_ignores_keypoints_that_the_camera_cannot_have() -> None:
+    camera = CAMERAS['FISHEYE']
+    keypoints, points = scene(camera, 60)
+    keypoints[:5] = [-5000.0, -5000.0]  # more than 90 degrees off the axis
+    assert np.isnan(camera.normalise(keypoints[:5])).all()
+    found = estimate_absolute_pose(camera, keypoints, points, OPTIONS)
+    assert found is not None
+    assert not found[1][:5].any()
+    assert found[1][5:].all()
+    assert transforms.pose_distance(found[0], POSE)[0] < 1e-3
+
+
+def test_estimate_gives_no_pose_where_there_is_none_to_find() -> None:
+    camera = CAMERAS['PINHOLE']
+    keypoints, points = scene(camera, 40)
+    nothing = np.zeros((0, 2)), np.zeros((0, 3))
+    assert estimate_absolute_pose(camera, *nothing, OPTIONS) is None
+    assert estimate_absolute_pose(camera, keypoints[:3], points[:3], OPTIONS) is None
+    same = np.repeat(points[:1], 40, axis=0)
+    assert estimate_absolute_pose(camera, keypoints, same, OPTIONS) is None
+
+
+@pytest.mark.parametrize('model', CAMERAS)
+def test_jacobian_is_what_small_motions_show(model: str) -> None:
+    camera = CAMERAS[model]
+    keypoints, points = scene(camera, 30)
+    points, pose = points - POSE[:3, 3], POSE.copy()
+    pose[:3, 3] = 0.0
+    analytic = reprojection_jacobian(camera, pose, points)
+    numeric = np.empty_like(analytic)
+    step = 1e-6
+    for axis, change in enumerate(np.eye(6) * step):
+        moved = [
+            transforms.transform_from(
+                transforms.rotation_from_rotvec(sign * change[3:]) @ pose[:3, :3],
+                pose[:3, 3] + sign * change[:3],
+            )
+            for sign in (1.0, -1.0)
+        ]
+        ahead, behind = (reprojection_residuals(camera, one, keypoints, points) for one in moved)
+        numeric[:, :, axis] = (ahead - behind) / (2.0 * step)
+    assert np.abs(analytic).max() > 50.0
+    np.testing.assert_allclose(analytic, numeric, atol=1e-4 * np.abs(analytic).max())
+
+
+def refined(
+    camera: Camera, keypoints: Array, points: Array, sigma_px: float, start: Array = POSE
+) -> RefinedPose:
+    sigma = np.full(len(keypoints), sigma_px)
+    pose = refine_absolute_pose(camera, start, keypoints, points, sigma_px=sigma)
+    assert pose is not None
+    return pose
+
+
+@pytest.mark.parametrize('model', ['OPENCV', 'FULL_OPENCV', 'OPENCV_FISHEYE'])
+def test_refining_exact_matches_ends_at_the_true_pose(model: str) -> None:
+    camera = CAMERAS[model]
+    keypoints, points = scene(camera, 80)
+    start = transforms.transform_from(
+        transforms.rotation_from_rotvec([0.03, -0.02, 0.02]) @ POSE[:3, :3],
+        POSE[:3, 3] + [0.1, -0.08, 0.12],
+    )
+    pose = refined(camera, keypoints, points, 1.0, start)
+    distance, angle = transforms.pose_distance(pose.map_from_camera, POSE)
+    assert distance < 1e-4
+    assert angle < 1e-4
+    assert pose.errors_px.max() < 0.01
+
+
+def test_refining_withstands_outliers_that_slipped_through() -> None:
+    camera = CAMERAS['OPENCV']
+    keypoints, points = scene(camera, 100)
+    keypoints += np.random.default_rng(3).normal(0.0, 0.5, keypoints.shape)
+    clean = refined(camera, keypoints, points, 0.5)
+    keypoints[:10] += 25.0
+    robust = refined(camera, keypoints, points, 0.5)
+    assert transforms.pose_distance(clean.map_from_camera, robust.map_from_camera)[0] < 0.01
+    assert robust.errors_px[:10].min() > 25.0
+    assert np.median(robust.errors_px[10:]) < 1.0
+
+
+def test_covariance_is_the_scatter_of_repeated_measurements() -> None:
+    camera = CAMERAS['OPENCV']
+    exact, points = scene(camera, 80)
+    random = np.random.default_rng(5)
+    errors, promised = [], []
+    for _ in range(400):
+        pose = refined(camera, exact + random.normal(0.0, 0.6, exact.shape), points, 0.6)
+        turned = pose.map_from_camera[:3, :3] @ POSE[:3, :3].T
+        errors.append(
+            np.concatenate(
+                [
+                    pose.map_from_camera[:3, 3] - POSE[:3, 3],
+                    transforms.rotvec_from_rotation(turned),
+                ]
+            )
+        )
+        promised.append(pose.covariance)
+    sampled, mean = np.cov(np.array(errors).T), np.mean(promised, axis=0)
+    # The weights of the Cauchy loss count noise as doubt: the promise is cautious, never bold.
+    ratio = np.sqrt(np.diag(mean) / np.diag(sampled))
+    assert ratio.min() > 1.0, ratio
+    assert ratio.max() < 1.5, ratio
+    correlation = [one / np.sqrt(np.outer(np.diag(one), np.diag(one))) for one in (sampled, mean)]
+    assert np.abs(correlation[0] - correlation[1]).max() < 0.2
+
+
+def test_residuals_larger_than_promised_widen_the_covariance() -> None:
+    camera = CAMERAS['OPENCV']
+    exact, points = scene(camera, 80)
+    noise = np.random.default_rng(6).normal(size=exact.shape)
+    honest = refined(camera, exact + 2.0 * noise, points, 2.0)
+    boastful = refined(camera, exact + 2.0 * noise, points, 0.5)
+    assert boastful.residual_variance > 1.5
+    assert np.trace(boastful.covariance) > 0.3 * np.trace(honest.covariance)
+    # Better than promised is no reason to promise more.
+    modest = refined(camera, exact + 0.1 * noise, points, 2.0)
+    assert modest.residual_variance < 0.1
+    jacobian = reprojection_jacobian(camera, modest.map_from_camera, points).reshape(-1, 6) / 2.0
+    least_squares = np.linalg.inv(jacobian.T @ jacobian)
+    np.testing.assert_allclose(np.diag(modest.covariance), np.diag(least_squares), rtol=0.05)
+
+
+def test_points_that_determine_no_pose_give_none() -> None:
+    camera = CAMERAS['PINHOLE']
+    keypoints, points = scene(camera, 20)
+    behind = 2.0 * POSE[:3, 3] - points
+    sigma = np.ones(20)
+    assert refine_absolute_pose(camera, POSE, keypoints, behind, sigma_px=sigma) is None
+    keypoints, points = keypoints[:1].repeat(20, 0), points[:1].repeat(20, 0)
+    pose = refine_absolute_pose(camera, POSE, keypoints, points, sigma_px=sigma)
+    if pose is not None:  # rounding can make a singular matrix regular: then it must say so
+        assert np.sqrt(np.linalg.eigvalsh(pose.covariance)[-1]) > 100.0
