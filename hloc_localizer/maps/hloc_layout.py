@@ -67,6 +67,8 @@ def find_hloc_folder(path: Path, conf: str = '') -> HlocFolder:
         features file does not say it.
     :raises InputError: when it is no folder, or holds no model or no known local features.
     """
+    if conf:
+        local_conf(conf)
     if not path.is_dir():
         raise InputError(f'{path}: there is no such folder')
     models, files = [], []
@@ -136,7 +138,7 @@ def _features(root: Path, files: list[Path], conf: str) -> tuple[FeaturesFile, .
     for file in files:
         known = conf_of_file(file.stem)
         origin = read_origin(file)
-        if origin:
+        if origin and not conf:
             found.append(FeaturesFile(file, None, origin))
         elif conf and (known is None or known.name == conf):
             found.append(FeaturesFile(file, local_conf(conf), {}))

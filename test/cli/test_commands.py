@@ -16,9 +16,9 @@ import yaml
 from synthetic_map import make_manifest, make_runtime
 
 from hloc_localizer.maps import write_map
-from hloc_localizer.maps.hloc_files import write_global_features
+from hloc_localizer.maps.hloc_files import write_features, write_global_features
 
-COMMANDS = ['build', 'localize', 'evaluate', 'info', 'verify', 'export']
+COMMANDS = ['build', 'localize', 'evaluate', 'info', 'verify', 'import', 'export']
 
 
 def hloc_localizer(*arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
@@ -48,7 +48,7 @@ def office(tmp_path: Path) -> Path:
     def add_files(folder: Path) -> None:
         (folder / 'sfm').mkdir()
         (folder / 'sfm' / 'points3D.bin').write_bytes(b'points')
-        (folder / 'features.h5').write_bytes(b'features')
+        write_features(folder / 'features.h5', {})
         write_global_features(folder / 'global-features.h5', {'1.jpg': np.ones(4, np.float32)})
 
     runtime = make_runtime()
@@ -132,10 +132,13 @@ def test_export_writes_each_format_once(office: Path, tmp_path: Path) -> None:
     assert (tmp_path / 'c.ply').read_bytes().startswith(b'ply\n')
     hloc_localizer('export', office, '--format', 'colmap', '--output', tmp_path / 'colmap')
     assert [path.name for path in (tmp_path / 'colmap').iterdir()] == ['points3D.bin']
-    hloc_localizer('export', office, '--format', 'hloc', '--output', tmp_path / 'hloc')
+    assert hloc_localizer(
+        'export', office, '--format', 'hloc', '--output', tmp_path / 'hloc'
+    ).stdout  # fmt: skip
     names = sorted(path.relative_to(tmp_path / 'hloc').as_posix()
                    for path in (tmp_path / 'hloc').rglob('*') if path.is_file())  # fmt: skip
-    assert names == ['features.h5', 'global-features.h5', 'sfm/points3D.bin']
+    assert names == ['README.txt', 'feats-sift.h5', 'global-feats-vlad.h5', 'pairs-db-covis20.txt',
+                     'sfm/points3D.bin']  # fmt: skip
     line = refused('export', office, '--format', 'ply', '-o', tmp_path / 'c.ply')
     assert 'already exists' in line
     assert sorted(path.name for path in tmp_path.iterdir()) == ['c.ply', 'colmap', 'hloc', 'office']
