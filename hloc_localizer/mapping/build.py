@@ -201,7 +201,7 @@ def _front_end(options: BuildOptions, progress: Progress) -> FrontEnd:
     name = options.front_end
     if name == 'auto':
         name = choose_front_end(options.as_dict()['xfeat'])
-    progress.note(f'front end {name}')
+        progress.note(f"front end '{name}' is the best whose weights and device are here")
     values: dict[str, Any] = options.as_dict()[name]
     return create_front_end(name, values)
 
