@@ -10,6 +10,7 @@ import cv2
 import pytest
 
 from hloc_localizer.ros import environment
+from hloc_localizer.sources.frame import Frame
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +30,16 @@ def shared_data() -> Path:
     if not (folder / 'data').is_dir():
         pytest.skip(f'no recordings at {folder}; set HLOC_LOCALIZER_TEST_DATA')
     return folder
+
+
+@pytest.fixture(scope='session')
+def lounge_frames(shared_data: Path) -> list[Frame]:
+    """Return the first 20 frames of the lounge, with their poses."""
+    from hloc_localizer.sources import open_source
+    from hloc_localizer.sources.options import SourceOptions
+
+    source = open_source(shared_data / 'data' / 'lounge' / 'map', SourceOptions(duration_s=4.0))
+    return list(source.frames())
 
 
 @pytest.fixture(scope='session')
