@@ -34,7 +34,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope='session')
 def lounge_frames(shared_data: Path) -> list[Frame]:
-    """Return the first 20 frames of the lounge, with their poses."""
+    """Return the frames of the first 4 s of the lounge, with their poses."""
     from hloc_localizer.sources import open_source
     from hloc_localizer.sources.options import SourceOptions
 
