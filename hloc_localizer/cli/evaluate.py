@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hloc_localizer.cli.open_map import open_map
 from hloc_localizer.cli.options import add_option_arguments, options_from
 from hloc_localizer.cli.output import check_file_output, check_folder_output, write_text
 from hloc_localizer.cli.progress import command_progress
@@ -50,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hloc_localizer.evaluation.report import summary_rows, write_report
     from hloc_localizer.evaluation.run import evaluate_source
     from hloc_localizer.localization import Localizer
+    from hloc_localizer.mapping.open_map import open_map
     from hloc_localizer.sources import open_source
 
     options = options_from(arguments, LocalizeCommandOptions())

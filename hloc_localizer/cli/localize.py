@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hloc_localizer.cli.open_map import open_map
 from hloc_localizer.cli.options import add_option_arguments, options_from
 from hloc_localizer.cli.output import check_file_output, whole_or_absent, write_text
 from hloc_localizer.cli.progress import command_progress
@@ -46,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hloc_localizer.cli.localize_options import LocalizeCommandOptions
     from hloc_localizer.evaluation.run import localize_frames
     from hloc_localizer.localization import Localizer
+    from hloc_localizer.mapping.open_map import open_map
     from hloc_localizer.sources import open_source
 
     options = options_from(arguments, LocalizeCommandOptions())

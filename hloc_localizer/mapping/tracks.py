@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pycolmap
 from numpy.typing import NDArray
 
 from hloc_localizer.geometry.camera import Camera
+
+if TYPE_CHECKING:  # maps are opened on machines that have no pycolmap
+    import pycolmap
 
 
 @dataclass(frozen=True)

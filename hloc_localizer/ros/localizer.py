@@ -24,6 +24,7 @@ from std_srvs.srv import Trigger
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
 from hloc_localizer.localization import Localizer
+from hloc_localizer.mapping.open_map import open_map
 from hloc_localizer.maps import Map
 from hloc_localizer.ros import tf
 from hloc_localizer.ros.active_localizer import ActiveLocalizer
@@ -124,7 +125,7 @@ class LocalizerNode(LifecycleNode):
         if not self._options.map:
             raise InputError("parameter 'map' is not set; give the folder of a map")
         begin = time.monotonic()
-        loaded = Map.load(Path(self._options.map).expanduser())
+        loaded = open_map(Path(self._options.map).expanduser())
         self._localizer = Localizer(loaded, self._options.localization)
         self._localizer.warm_up()
         self._map_frame = self._options.map_frame or loaded.manifest.map_frame

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import h5py
 import numpy as np
 import pycolmap
@@ -186,8 +190,6 @@ def test_a_colmap_model_keeps_its_poses_and_gets_features(
     (project / 'sparse' / '0' / 'rigs.txt').unlink()  # three files, as before COLMAP 3.12
     (project / 'sparse' / '0' / 'frames.txt').unlink()
     names = {image.name: image for image in model.images.values()}
-    import cv2
-
     for frame in open_source(shared_data / 'data' / 'lounge' / 'map', OPTIONS.source).frames():
         if frame.name in names:
             file = project / 'images' / frame.name
@@ -210,6 +212,30 @@ def test_a_colmap_model_keeps_its_poses_and_gets_features(
     with pytest.raises(InputError, match=r'1 of the \d+ images .* are not there'):
         import_colmap(project, None, tmp_path / 'again', options)
     assert not (tmp_path / 'again').exists()
+
+
+def test_maps_are_opened_without_pycolmap_and_folders_of_hloc_say_what_they_need(
+    corner: Path, exported: Path, tmp_path: Path
+) -> None:
+    """A Jetson has no package of pycolmap."""
+    code = (
+        "import sys; sys.modules['pycolmap'] = None; from pathlib import Path; "
+        'from hloc_localizer.errors import InputError; '
+        'from hloc_localizer.mapping.open_map import open_map; '
+        'print(len(open_map(Path(sys.argv[1])).runtime.points) > 1000)\n'
+        'try:\n    open_map(Path(sys.argv[2]))\n'
+        'except InputError as error:\n    print(error)'
+    )
+    root = str(Path(__file__).parents[2])
+    result = subprocess.run(
+        [sys.executable, '-c', code, corner, exported],
+        env={**os.environ, 'PYTHONPATH': root, 'HLOC_LOCALIZER_WEIGHTS': str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == 'True'
+    assert lines[1].startswith('reading a COLMAP model needs pycolmap')
 
 
 def _first_name(file: h5py.File) -> str:
