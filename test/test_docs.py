@@ -156,8 +156,8 @@ def table_rows(text: str, heading: str) -> dict[str, str]:
 
 
 def _code(text: str) -> list[str]:
-    blocks = re.findall(r'```(?:sh)?\n(.*?)```', text, re.DOTALL)
-    return [*blocks, *_inline_code(text)]
+    blocks = re.findall(r'^```(\w*)\n(.*?)^```', text, re.DOTALL | re.MULTILINE)
+    return [*(code for language, code in blocks if language in ('', 'sh')), *_inline_code(text)]
 
 
 def _inline_code(text: str) -> list[str]:
@@ -225,8 +225,15 @@ def test_a_wrong_command_option_or_link_is_noticed(capsys: pytest.CaptureFixture
     assert broken_links('[x](docs/nowhere.md#a) [y](LICENSE)', 'README.md') == ['docs/nowhere.md']
 
 
-def test_the_checks_saw_the_readme() -> None:
+def test_every_line_of_the_readme_that_runs_the_command_line_is_seen() -> None:
     """The checks above did not look at an empty list."""
+    lines = re.findall(r'^hloc-localizer .*', _read('README.md'), re.MULTILINE)
+    assert len(lines) >= 4
+    seen = list(commands_in(_read('README.md')))
+    assert [line for line in lines if shlex.split(line)[1:] not in seen] == []
+
+
+def test_the_checks_saw_the_readme() -> None:
     commands = {words[0] for words in commands_in(_read('README.md')) if words}
     for command in ('build', 'localize', 'evaluate', 'info', 'verify', 'import', 'export',
                     'weights', 'demo'):  # fmt: skip
