@@ -128,7 +128,8 @@ def _cover(
     while len(picks) < options.max_descriptors_per_point:
         covered = cosines[:, picks].max(axis=1)
         farthest = int(np.argmin(covered))
-        if covered[farthest] >= near:
+        # By rounding, a descriptor's cosine with itself may lie below 1.
+        if covered[farthest] >= near or farthest in picks:
             break
         picks.append(farthest)
     return picks, np.argmax(cosines[:, picks], axis=1)

@@ -62,7 +62,7 @@ def test_stored_arrays_give_the_same_descriptor(room: list[LocalFeatures], vlad:
         np.testing.assert_array_equal(again.arrays[name], array)
     for features in room[:5]:
         cosine = float(again.describe(features) @ vlad.describe(features))
-        assert cosine == pytest.approx(1.0, abs=1e-5)
+        assert cosine == pytest.approx(1.0, abs=1e-3)
 
 
 def test_learning_twice_gives_the_same_words(room: list[LocalFeatures], vlad: Vlad) -> None:
@@ -73,22 +73,28 @@ def test_learning_twice_gives_the_same_words(room: list[LocalFeatures], vlad: Vl
     assert not np.array_equal(other.arrays['words'], vlad.arrays['words'])
 
 
+def part(features: LocalFeatures, chosen: slice | np.ndarray) -> LocalFeatures:
+    return LocalFeatures(
+        features.keypoints[chosen],
+        features.descriptors[chosen],
+        features.scores[chosen],
+        features.scales[chosen],
+        features.image_size,
+    )
+
+
 def test_length_of_the_descriptor_follows_the_options(room: list[LocalFeatures]) -> None:
-    small = learn_vlad(room, VladOptions(clusters=8, dimensions=16))
+    halves = [part(features, slice(first, None, 2)) for features in room for first in (0, 1)]
+    small = learn_vlad(halves, VladOptions(clusters=8, dimensions=16))
+    assert len(halves) > 17
     assert small.arrays['words'].shape == (8, 128)
-    assert small.describe(room[0]).shape == (min(16, len(room) - 1),)
+    assert small.describe(room[0]).shape == (16,)
 
 
 def test_order_of_the_local_features_does_not_matter(room: list[LocalFeatures], vlad: Vlad) -> None:
     features = room[0]
     order = np.random.default_rng(0).permutation(len(features))
-    shuffled = LocalFeatures(
-        features.keypoints[order],
-        features.descriptors[order],
-        features.scores[order],
-        features.scales[order],
-        features.image_size,
-    )
+    shuffled = part(features, order)
     np.testing.assert_allclose(vlad.describe(shuffled), vlad.describe(features), atol=1e-4)
 
 
@@ -100,13 +106,7 @@ def test_image_without_features_is_like_no_image(room: list[LocalFeatures], vlad
 
 
 def test_too_few_local_descriptors_are_refused(room: list[LocalFeatures]) -> None:
-    few = LocalFeatures(
-        room[0].keypoints[:30],
-        room[0].descriptors[:30],
-        room[0].scores[:30],
-        room[0].scales[:30],
-        room[0].image_size,
-    )
+    few = part(room[0], slice(30))
     with pytest.raises(ValueError, match='30 local descriptors cannot make 64 words'):
         learn_vlad([few])
 
