@@ -36,6 +36,7 @@ class Evidence:
 def weigh(
     camera: Camera,
     pose: RefinedPose,
+    *,
     inlier_pixels: NDArray[np.float64],
     visible_pixels: NDArray[np.float64],
     distinct_pixels: NDArray[np.float64],

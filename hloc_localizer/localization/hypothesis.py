@@ -25,8 +25,6 @@ from hloc_localizer.localization.point_matching import PointIndex, PointMatches,
 from hloc_localizer.localization.stage_clock import StageClock
 from hloc_localizer.maps.runtime import RuntimeMap
 
-KEYPOINT_SIGMA_PX = 0.4
-"""Standard deviation of a keypoint of scale 1: what maps of real rooms show in their residuals."""
 _MAX_ERROR_SIGMAS = 6.0
 """An inlier's largest error; wide, since the errors of the map's own poses are not in the sigma."""
 _LARGEST_POINT_SIGMA_PX = 20.0
@@ -45,7 +43,21 @@ class Hypothesis:
 class PoseSolver:
     """Solves for the pose in one place: robustly first, then from a second, closer look."""
 
-    def __init__(self, runtime: RuntimeMap, index: PointIndex, options: LocalizerOptions) -> None:
+    def __init__(
+        self,
+        runtime: RuntimeMap,
+        index: PointIndex,
+        options: LocalizerOptions,
+        *,
+        keypoint_sigma_px: float,
+    ) -> None:
+        """
+        Prepare for a map.
+
+        :param keypoint_sigma_px: standard deviation of a keypoint of scale 1, as the residuals of
+            the map show it for its front end.
+        """
+        self._keypoint_sigma_px = keypoint_sigma_px
         self._runtime = runtime
         self._index = index
         self._options = options
@@ -76,25 +88,21 @@ class PoseSolver:
         if found is None or int(found[1].sum()) < self._options.accept.min_distinct:
             return None
         with clock('refine'):
-            first = matches
             pose = self._refine(features, camera, matches.subset(found[1]), found[0])
             if pose is None:
                 return None
-            pose, matches, visible = self._look_again(
-                features, tree, camera, place, pose, matches.subset(found[1])
-            )
-            inliers = self._relative_errors(features, camera, matches, pose) <= _MAX_ERROR_SIGMAS
+            pose, joined, visible = self._look_again(features, tree, camera, place, pose, matches)
+            inliers = self._relative_errors(features, camera, joined, pose) <= _MAX_ERROR_SIGMAS
+            distinct = self._relative_errors(features, camera, matches, pose) <= _MAX_ERROR_SIGMAS
             pose = _widened(pose, self._options.covariance)
-            pixels = features.keypoints[matches.keypoint[inliers]].astype(np.float64)
-            distinct = self._relative_errors(features, camera, first, pose) <= _MAX_ERROR_SIGMAS
             evidence = weigh(
                 camera,
                 pose,
-                pixels,
-                visible,
-                features.keypoints[first.keypoint[distinct]].astype(np.float64),
+                inlier_pixels=features.keypoints[joined.keypoint[inliers]].astype(np.float64),
+                visible_pixels=visible,
+                distinct_pixels=features.keypoints[matches.keypoint[distinct]].astype(np.float64),
             )
-        return Hypothesis(pose, matches, inliers, evidence)
+        return Hypothesis(pose, joined, inliers, evidence)
 
     def _look_again(
         self,
@@ -103,9 +111,15 @@ class PoseSolver:
         camera: Camera,
         place: NDArray[np.intp],
         pose: RefinedPose,
-        matches: PointMatches,
+        first: PointMatches,
     ) -> tuple[RefinedPose, PointMatches, NDArray[np.float64]]:
-        """Match the points that should be visible to the keypoints near them, and refine."""
+        """
+        Match the points that should be visible to the keypoints near them, and refine.
+
+        :param first: the matches found before a pose was known; those that agree with it stay.
+        :returns: the pose, all its matches, and the pixels where points should be visible.
+        """
+        matches = first
         options, runtime = self._options.guided, self._runtime
         visible = np.zeros((0, 2))
         radius = options.radius_px * camera.width / 640.0
@@ -122,10 +136,12 @@ class PoseSolver:
                 min_similarity=options.min_similarity,
                 radius_px=radius,
             )
-            again = self._refine(features, camera, guided, pose.map_from_camera)
+            agree = self._relative_errors(features, camera, first, pose) <= _MAX_ERROR_SIGMAS
+            joined = first.subset(agree).joined(guided)
+            again = self._refine(features, camera, joined, pose.map_from_camera)
             if again is None:
                 break
-            pose, matches = again, guided
+            pose, matches = again, joined
             radius = 0.5 * options.radius_px * camera.width / 640.0
         return pose, matches, visible
 
@@ -159,7 +175,7 @@ class PoseSolver:
         of_point = self._runtime.point_sigma[matches.point] / depth * camera.focal_px
         scales = np.maximum(features.scales[matches.keypoint], 1.0)
         variance = scales + np.minimum(of_point, _LARGEST_POINT_SIGMA_PX) ** 2
-        return np.asarray(KEYPOINT_SIGMA_PX * np.sqrt(variance), np.float64)
+        return np.asarray(self._keypoint_sigma_px * np.sqrt(variance), np.float64)
 
     def _relative_errors(
         self, features: LocalFeatures, camera: Camera, matches: PointMatches, pose: RefinedPose

@@ -64,7 +64,12 @@ class Localizer:
         self._index = PointIndex(map.runtime)
         self._matcher = create_matcher(map.runtime, self._index, self._front_end, self.options)
         self._threads = NumericThreads.for_one_operation(self.options.threads)
-        self._solver = PoseSolver(map.runtime, self._index, self.options)
+        self._solver = PoseSolver(
+            map.runtime,
+            self._index,
+            self.options,
+            keypoint_sigma_px=_keypoint_sigma(manifest.statistics.mean_reprojection_error_px),
+        )
 
     def _front_end_values(self, manifest: Manifest) -> dict[str, Any]:
         values = dict(manifest.front_end.parameters)
@@ -194,6 +199,11 @@ class Localizer:
 
 
 _NO_PIXELS = np.zeros((0, 2), np.float32)
+
+
+def _keypoint_sigma(mean_error_px: float) -> float:
+    """Return the sigma per axis of errors with this mean length (of a Rayleigh distribution)."""
+    return float(np.clip(mean_error_px / np.sqrt(np.pi / 2.0), 0.3, 3.0))
 
 
 def _refused(reason: Reason, clock: StageClock) -> Localization:

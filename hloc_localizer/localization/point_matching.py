@@ -33,6 +33,15 @@ class PointMatches:
         """Return the matches (M,) of a mask."""
         return PointMatches(self.keypoint[mask], self.point[mask], self.score[mask])
 
+    def joined(self, other: PointMatches) -> PointMatches:
+        """Return these matches and those of another set whose keypoint and point are still free."""
+        free = ~np.isin(other.keypoint, self.keypoint) & ~np.isin(other.point, self.point)
+        return PointMatches(
+            np.concatenate([self.keypoint, other.keypoint[free]]),
+            np.concatenate([self.point, other.point[free]]),
+            np.concatenate([self.score, other.score[free]]),
+        )
+
 
 class PointIndex:
     """The points and descriptors that sets of map images see, without repetition."""
