@@ -62,7 +62,7 @@ def test_true_matches_stay_and_wrong_ones_mostly_go(scene: Scene) -> None:
 def test_kept_matches_are_those_near_the_epipolar_lines(scene: Scene) -> None:
     matches = scene.matches()
     # Up and down, across the lines of a sideways motion.
-    moved = CAMERA.normalise(scene.images[1].features.keypoints + [0.0, 12.0])
+    moved = CAMERA.normalise(scene.images[1].features.keypoints + np.array([0.0, 12.0]))
     disturbed = with_plane(scene, 1, moved)
     strict = verified(disturbed, matches, max_error_px=6.0)
     lenient = verified(disturbed, matches, max_error_px=20.0)
