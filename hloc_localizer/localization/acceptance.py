@@ -82,8 +82,12 @@ def _count_in_cells(camera: Camera, pixels: NDArray[np.float64]) -> NDArray[np.i
     return np.bincount(rows * _GRID[0] + columns, minlength=_GRID[0] * _GRID[1])
 
 
-def judge(evidence: Evidence, options: AcceptanceOptions) -> Reason:
-    """Return :attr:`Reason.NONE` for a pose that may be published, else what is against it."""
+def judge(evidence: Evidence, options: AcceptanceOptions, *, learned: bool) -> Reason:
+    """
+    Return :attr:`Reason.NONE` for a pose that may be published, else what is against it.
+
+    :param learned: whether a network matched, whose matches prove less.
+    """
     if evidence.inliers < options.min_inliers or evidence.distinct < options.min_distinct:
         return Reason.FEW_INLIERS
     if evidence.spread < options.min_spread:
@@ -91,6 +95,7 @@ def judge(evidence: Evidence, options: AcceptanceOptions) -> Reason:
     uncertain_position = evidence.position_sigma_m > options.max_position_sigma_m
     if uncertain_position or evidence.rotation_sigma_deg > options.max_rotation_sigma_deg:
         return Reason.UNCERTAIN
-    if evidence.visible_ratio < options.min_visible_ratio:
+    least = options.min_visible_ratio_learned if learned else options.min_visible_ratio
+    if evidence.visible_ratio < least:
         return Reason.CONTRADICTED
     return Reason.NONE

@@ -162,7 +162,9 @@ class Localizer:
             )
             if hypothesis is None:
                 continue
-            verdict = judge(hypothesis.evidence, options.accept)
+            verdict = judge(
+                hypothesis.evidence, options.accept, learned=self._front_end.nearest is None
+            )
             if best is None or hypothesis.evidence.distinct > best.evidence.distinct:
                 best, reason = hypothesis, verdict
             if verdict is Reason.NONE:

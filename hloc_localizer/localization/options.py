@@ -96,6 +96,12 @@ class AcceptanceOptions(Options):
         minimum=0.0,
         maximum=1.0,
     )
+    min_visible_ratio_learned: float = option(
+        0.15,
+        'The same where the matcher is a network: it finds matches at wrong places too.',
+        minimum=0.0,
+        maximum=1.0,
+    )
     max_position_sigma_m: float = option(
         0.2, 'Largest standard deviation of the position.', minimum=1e-4, maximum=1000.0
     )

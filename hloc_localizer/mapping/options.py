@@ -22,13 +22,13 @@ class FrameSelectionOptions(Options):
     """Which frames of a recording become map images."""
 
     min_translation_m: float = option(
-        0.05, 'A frame nearer than this to the last one and ...', minimum=0.0
+        0.03, 'A frame nearer than this to the last one and ...', minimum=0.0
     )
     min_rotation_deg: float = option(
-        3.0, '... turned by less than this from it is left out.', minimum=0.0, maximum=180.0
+        2.0, '... turned by less than this from it is left out.', minimum=0.0, maximum=180.0
     )
     min_relative_sharpness: float = option(
-        0.25,
+        0.15,
         'A frame less sharp than this share of its neighbours is left out.',
         minimum=0.0,
         maximum=1.0,
