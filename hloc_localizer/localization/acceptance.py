@@ -90,12 +90,13 @@ def judge(evidence: Evidence, options: AcceptanceOptions, *, learned: bool) -> R
     """
     if evidence.inliers < options.min_inliers or evidence.distinct < options.min_distinct:
         return Reason.FEW_INLIERS
-    if evidence.spread < options.min_spread:
+    # Each is asked for what must hold, so that a NaN refuses.
+    if not evidence.spread >= options.min_spread:
         return Reason.POOR_SPREAD
-    uncertain_position = evidence.position_sigma_m > options.max_position_sigma_m
-    if uncertain_position or evidence.rotation_sigma_deg > options.max_rotation_sigma_deg:
+    certain_position = evidence.position_sigma_m <= options.max_position_sigma_m
+    if not (certain_position and evidence.rotation_sigma_deg <= options.max_rotation_sigma_deg):
         return Reason.UNCERTAIN
     least = options.min_visible_ratio_learned if learned else options.min_visible_ratio
-    if evidence.visible_ratio < least:
+    if not evidence.visible_ratio >= least:
         return Reason.CONTRADICTED
     return Reason.NONE
