@@ -91,7 +91,7 @@ class AcceptanceOptions(Options):
         maximum=1.0,
     )
     min_visible_ratio: float = option(
-        0.07,
+        0.08,
         'Smallest share of the map points that should be seen which are.',
         minimum=0.0,
         maximum=1.0,
