@@ -50,6 +50,8 @@ from hloc_localizer.retrieval.vlad import Vlad, learn_vlad
 from hloc_localizer.sources.frame import Source
 
 MIN_IMAGES = 3
+_MIN_POINTS_SEEN = 20
+"""What some image must see, or nothing could ever be localized in the map."""
 
 
 @dataclass(frozen=True)
@@ -180,10 +182,11 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
             workspace=Path(workspace),
             threads=threads,
         )
-    if reconstruction.num_points3D() == 0:
+    most_seen = max(image.num_points3D for image in reconstruction.images.values())
+    if most_seen < _MIN_POINTS_SEEN:
         raise HlocLocalizerError(
-            'no map could be built: no point was seen from enough places; check that the poses '
-            'are those of this camera, and that the images have texture and overlap'
+            f'no map could be built: no image sees more than {most_seen} points; check that the '
+            'poses are those of this camera, and that the images have texture and overlap'
         )
     return _Model(
         images=images,
