@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class Progress(Protocol):
     """A listener of long work."""
@@ -20,6 +23,10 @@ class Progress(Protocol):
         """Say one line worth a user's attention."""
         ...
 
+    def cloud(self, points: NDArray[np.float64], colors: NDArray[np.uint8]) -> None:
+        """Show the points (N, 3) that a map has so far, with their colours (N, 3) RGB."""
+        ...
+
 
 class SilentProgress:
     """A listener that does not listen."""
@@ -32,3 +39,6 @@ class SilentProgress:
 
     def note(self, text: str) -> None:
         """Ignore the line."""
+
+    def cloud(self, points: NDArray[np.float64], colors: NDArray[np.uint8]) -> None:
+        """Ignore the points."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from hloc_localizer.progress import Progress
+from hloc_localizer.progress import Progress, SilentProgress
 
 _LINE_EVERY_S = 10.0
 
@@ -21,6 +21,7 @@ def command_progress(stream: TextIO | None = None) -> Iterator[Progress]:
     :param stream: where to write instead.
     """
     stream = sys.stderr if stream is None else stream
+    progress: BarProgress | LineProgress
     progress = BarProgress(stream) if stream.isatty() else LineProgress(stream)
     try:
         yield progress
@@ -28,7 +29,7 @@ def command_progress(stream: TextIO | None = None) -> Iterator[Progress]:
         progress.close()
 
 
-class BarProgress:
+class BarProgress(SilentProgress):
     """One bar a stage."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -60,7 +61,7 @@ class BarProgress:
             self._bar = None
 
 
-class LineProgress:
+class LineProgress(SilentProgress):
     """One line when a stage ends, and one now and then while it runs."""
 
     def __init__(self, stream: TextIO) -> None:

@@ -22,7 +22,7 @@ from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.features.registry import create_front_end
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.mapping.compilation import compile_map
+from hloc_localizer.mapping.compilation import compile_map, point_colors
 from hloc_localizer.mapping.extraction import extract_images
 from hloc_localizer.mapping.frame_selection import select_frames
 from hloc_localizer.mapping.matching import MapImage, match_pairs
@@ -181,6 +181,7 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
             options.reconstruction,
             workspace=Path(workspace),
             threads=threads,
+            show=lambda grown: _show(grown, images, stages.progress),
         )
     most_seen = max(image.num_points3D for image in reconstruction.images.values())
     if most_seen < _MIN_POINTS_SEEN:
@@ -198,6 +199,12 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
         reconstruction=reconstruction,
         poses=np.stack(poses_of(reconstruction)),
     )
+
+
+def _show(reconstruction: Any, images: Sequence[MapImage], progress: Progress) -> None:
+    """Show the points so far to who listens."""
+    tracks = tracks_of(reconstruction)
+    progress.cloud(tracks.points, point_colors(images, tracks))
 
 
 def _front_end(options: BuildOptions, progress: Progress) -> FrontEnd:

@@ -46,7 +46,7 @@ def compile_map(
         map_from_camera=poses,
         points=tracks.points.astype(np.float32),
         point_sigma=point_sigmas(tracks, [cameras[image.camera] for image in images], poses),
-        point_colors=_point_colors(images, tracks),
+        point_colors=point_colors(images, tracks),
         observation_offsets=np.searchsorted(tracks.image, np.arange(len(images) + 1)),
         observation_point=tracks.point,
         observation_keypoint=_observed(images, tracks, 'keypoints', np.float32),
@@ -135,7 +135,8 @@ def _cover(
     return picks, np.argmax(cosines[:, picks], axis=1)
 
 
-def _point_colors(images: Sequence[MapImage], tracks: Tracks) -> NDArray[np.uint8]:
+def point_colors(images: Sequence[MapImage], tracks: Tracks) -> NDArray[np.uint8]:
+    """Return the mean colour (P, 3) of each point in the images that see it."""
     ends = np.searchsorted(tracks.image, np.arange(len(images) + 1))
     colors = np.concatenate(
         [

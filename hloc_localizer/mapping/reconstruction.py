@@ -28,6 +28,7 @@ def reconstruct(
     *,
     workspace: Path,
     threads: int,
+    show: Callable[[pycolmap.Reconstruction], None] | None = None,
 ) -> tuple[pycolmap.Reconstruction, list[Camera]]:
     """
     Triangulate from the recorded poses, refine, and triangulate again from the refined ones.
@@ -36,6 +37,7 @@ def reconstruct(
     sharply.
 
     :param workspace: an existing folder for scratch files.
+    :param show: called with the points as soon as there are some.
     :returns: the reconstruction, and the cameras with their refined calibration.
     """
     recorded = [image.map_from_camera for image in images]
@@ -44,6 +46,8 @@ def reconstruct(
         images, recorded, cameras, matches, max_error_px=options.max_epipolar_error_px
     )
     reconstruction = triangulate(images, cameras, recorded, verified, options, workspace)
+    if show is not None:
+        show(reconstruction)
     if not options.refine_poses or reconstruction.num_points3D() == 0:
         drop_bad_points(reconstruction, options)
         return reconstruction, refined

@@ -52,6 +52,7 @@ class Listener:
         self.stages: list[str] = []
         self.steps: dict[str, int] = {}
         self.notes: list[str] = []
+        self.clouds: list[tuple[str, int]] = []
 
     def stage(self, name: str, total: int | None = None) -> None:
         self.stages.append(name)
@@ -62,6 +63,10 @@ class Listener:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+    def cloud(self, points: np.ndarray, colors: np.ndarray) -> None:
+        assert points.shape == colors.shape == (len(points), 3)
+        self.clouds.append((self.stages[-1], len(points)))
 
 
 @pytest.fixture(scope='module')
@@ -142,6 +147,14 @@ def test_stages_are_told_and_timed(built: tuple[Path, BuildReport, Listener]) ->
     assert listener.notes == []
     lines = '\n'.join(report.lines())
     assert f'{report.images} images of 15 frames, {report.points} points' in lines
+
+
+def test_points_are_shown_while_the_build_goes_on(
+    built: tuple[Path, BuildReport, Listener],
+) -> None:
+    _, report, listener = built
+    assert [stage for stage, _ in listener.clouds] == ['reconstruct']
+    assert listener.clouds[0][1] > 0.5 * report.points
 
 
 def test_same_recording_gives_the_same_bytes_read_from_its_bag_again(
