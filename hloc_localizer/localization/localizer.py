@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,26 @@ from hloc_localizer.numeric_threads import NumericThreads
 from hloc_localizer.retrieval.registry import create_global_descriptor
 
 _MIN_KEYPOINTS = 20
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of trying some candidates."""
+
+    hypothesis: Hypothesis | None
+    reason: Reason
+    """What is against it; NONE when it may be published."""
+    matches: int
+    """Most matches to one place."""
+
+    def better(self, other: Attempt) -> Attempt:
+        """Return the one that is accepted, else the one with more evidence."""
+        return max(self, other, key=_worth)
+
+
+def _worth(attempt: Attempt) -> tuple[bool, int, int]:
+    distinct = attempt.hypothesis.evidence.distinct if attempt.hypothesis else -1
+    return attempt.reason is Reason.NONE, distinct, attempt.matches
 
 
 class Localizer:
@@ -119,8 +140,8 @@ class Localizer:
                 self._global_descriptors,
                 self._matcher.candidates,
             )
-        best, reason, matched = self._best_hypothesis(features, camera, candidates, prior, clock)
-        return self._result(features, best, reason, matched, candidates, clock)
+        attempt = self._best_hypothesis(features, camera, candidates, prior, clock)
+        return self._result(features, attempt, candidates, clock)
 
     def _refined(self, camera: Camera) -> Camera:
         """Return the calibration that building refined, for a camera that the map was made with."""
@@ -137,10 +158,28 @@ class Localizer:
         candidates: Candidates,
         prior: NDArray[np.float64] | None,
         clock: StageClock,
-    ) -> tuple[Hypothesis | None, Reason, int]:
-        """Return the best pose of all places, what is against it, and the most matches found."""
+    ) -> Attempt:
+        """Try the likeliest candidates alone first, which is enough for most images."""
+        images = candidates.images
+        first = self._matcher.first_candidates
+        tree = cKDTree(features.keypoints)
+        attempt = self._attempt(features, tree, camera, images[:first], prior, clock)
+        if attempt.reason is Reason.NONE or len(images) <= first:
+            return attempt
+        return self._attempt(features, tree, camera, images, None, clock).better(attempt)
+
+    def _attempt(
+        self,
+        features: LocalFeatures,
+        tree: cKDTree,
+        camera: Camera,
+        images: NDArray[np.intp],
+        prior: NDArray[np.float64] | None,
+        clock: StageClock,
+    ) -> Attempt:
+        """Match with some map images, place by place, until a pose is accepted."""
         runtime, options = self.map.runtime, self.options
-        places = group_by_place(runtime, candidates.images, options.retrieval.min_covisible)
+        places = group_by_place(runtime, images, options.retrieval.min_covisible)
         if prior is not None:
             everywhere = np.arange(len(runtime.image_names))
             near = neighbours_of(runtime, everywhere, prior, self._matcher.candidates)
@@ -149,11 +188,9 @@ class Localizer:
             matches = self._matcher(features, places)
         order = sorted(range(len(places)), key=lambda place: -len(matches[place]))
         most = len(matches[order[0]]) if order else 0
-        if most < MIN_MATCHES:
-            return None, Reason.FEW_MATCHES, most
-        tree = cKDTree(features.keypoints)
-        best: Hypothesis | None = None
-        reason = Reason.FEW_INLIERS
+        attempt = Attempt(
+            None, Reason.FEW_MATCHES if most < MIN_MATCHES else Reason.FEW_INLIERS, most
+        )
         for place in order[: options.retrieval.max_places]:
             if len(matches[place]) < options.accept.min_distinct:
                 break
@@ -165,21 +202,19 @@ class Localizer:
             verdict = judge(
                 hypothesis.evidence, options.accept, learned=self._front_end.nearest is None
             )
-            if best is None or hypothesis.evidence.distinct > best.evidence.distinct:
-                best, reason = hypothesis, verdict
+            attempt = Attempt(hypothesis, verdict, most).better(attempt)
             if verdict is Reason.NONE:
-                return hypothesis, verdict, most
-        return best, reason, most
+                break
+        return attempt
 
     def _result(
         self,
         features: LocalFeatures,
-        best: Hypothesis | None,
-        reason: Reason,
-        matched: int,
+        attempt: Attempt,
         candidates: Candidates,
         clock: StageClock,
     ) -> Localization:
+        best, reason = attempt.hypothesis, attempt.reason
         accepted = best is not None and reason is Reason.NONE
         names = self.map.runtime.image_names
         return Localization(
@@ -188,7 +223,7 @@ class Localizer:
             map_from_camera=best.pose.map_from_camera if best and accepted else None,
             covariance=best.pose.covariance if best and accepted else None,
             inliers=best.evidence.inliers if best else 0,
-            matches=len(best.matches) if best else matched,
+            matches=len(best.matches) if best else attempt.matches,
             candidates=tuple(names[image] for image in candidates.images),
             retrieval_scores=tuple(float(score) for score in candidates.scores),
             keypoints=features.keypoints[best.matches.keypoint] if best else _NO_PIXELS,

@@ -12,6 +12,12 @@ from hloc_localizer.options import Options, option
 class RetrievalOptions(Options):
     """Which map images a query is compared with, and how thoroughly."""
 
+    first_candidates: int = option(
+        6,
+        'Map images tried first; the others only if these give no pose.',
+        minimum=1,
+        maximum=500,
+    )
     candidates: int = option(16, 'Map images retrieved.', minimum=1, maximum=500)
     min_covisible: int = option(
         10, 'Points that two candidates share to be one place.', minimum=1, maximum=1000

@@ -30,6 +30,11 @@ class PlaceMatcher(Protocol):
         """How many map images are worth retrieving for it."""
         ...
 
+    @property
+    def first_candidates(self) -> int:
+        """How many of them to try first."""
+        ...
+
     def __call__(self, query: LocalFeatures, places: list[NDArray[np.intp]]) -> list[PointMatches]:
         """Match to groups of map images; the surest matches first."""
         ...
@@ -55,6 +60,7 @@ class DescriptorMatcher:
         options: RetrievalOptions,
     ) -> None:
         self.candidates = options.candidates
+        self.first_candidates = options.first_candidates
         self._runtime = runtime
         self._index = index
         self._nearest = nearest
@@ -77,6 +83,7 @@ class NetworkMatcher:
 
     def __init__(self, runtime: RuntimeMap, front_end: FrontEnd, options: RetrievalOptions) -> None:
         self.candidates = options.learned_candidates
+        self.first_candidates = options.learned_candidates
         self._runtime = runtime
         self._front_end = front_end
         self._prepared: OrderedDict[int, LocalFeatures] = OrderedDict()
