@@ -25,9 +25,9 @@ class AbsolutePoseOptions(Options):
     max_error_px: float = option(
         8.0, 'Largest reprojection error of an inlier while searching.', minimum=0.5, maximum=100.0
     )
-    max_iterations: int = option(2000, 'Most hypotheses tried.', minimum=10, maximum=1000000)
+    max_iterations: int = option(600, 'Most hypotheses tried.', minimum=10, maximum=1000000)
     confidence: float = option(
-        0.9999, 'Probability of having drawn one sample of inliers only.', minimum=0.5, maximum=1.0
+        0.999, 'Probability of having drawn one sample of inliers only.', minimum=0.5, maximum=1.0
     )
     seed: int = option(0, 'Seed of the sampling: same input, same pose.', minimum=0)
 

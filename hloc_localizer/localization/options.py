@@ -35,7 +35,7 @@ class RetrievalOptions(Options):
         maximum=50000,
     )
     max_places: int = option(
-        4, 'Distinct places tried, the likeliest first.', minimum=1, maximum=50
+        3, 'Distinct places tried, the likeliest first.', minimum=1, maximum=50
     )
 
 
@@ -48,7 +48,7 @@ class GuidedMatchingOptions(Options):
         5000, 'Map points searched, the surest first.', minimum=50, maximum=100000
     )
     radius_px: float = option(
-        10.0,
+        8.0,
         'Search radius for images 640 pixels wide; half of it from the second round on.',
         minimum=1.0,
         maximum=100.0,
