@@ -1,11 +1,24 @@
-"""``python -m benchmarks``: everything that runs on any machine with the test data."""
+"""``python -m benchmarks [lounge|device] ...``: each measures something and prints a table."""
 
 from __future__ import annotations
 
-import runpy
+import importlib
 import sys
-from pathlib import Path
+
+_MODULES = {'lounge': 'lounge', 'device': 'device_stages'}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the benchmark that is named first; the lounge without a name."""
+    name = 'lounge'
+    if arguments and not arguments[0].startswith('-'):
+        name, *arguments = arguments
+    if name not in _MODULES:
+        print(f"benchmark '{name}' is not known; known: {', '.join(_MODULES)}", file=sys.stderr)
+        return 2
+    status: int = importlib.import_module(f'benchmarks.{_MODULES[name]}').main(arguments)
+    return status
+
 
 if __name__ == '__main__':
-    sys.path.insert(0, str(Path(__file__).parent))
-    runpy.run_path(str(Path(__file__).with_name('lounge.py')), run_name='__main__')
+    sys.exit(main(sys.argv[1:]))

@@ -1,9 +1,9 @@
 """
 Time the learned front ends on this machine's device, stage by stage, as a Markdown table.
 
-    python benchmarks/device_stages.py              # the weights that are there, on a GPU if any
-    python benchmarks/device_stages.py --seeded     # every front end; values do not change times
-    python benchmarks/device_stages.py --device cpu --front-ends xfeat --sizes 640x480
+    python -m benchmarks device              # the weights that are there, on a GPU if any
+    python -m benchmarks device --seeded     # every front end; values do not change times
+    python -m benchmarks device --device cpu --front-ends xfeat --sizes 640x480
 
 Times are medians in milliseconds: by CUDA events on a GPU, by the clock on a CPU. ``upload`` brings
 the image to the device, ``extract`` detects and describes, ``download`` brings features back,
@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks device', description=__doc__, formatter_class=_Formatter
+    )
     names = ('xfeat', 'aliked', 'disk', 'superpoint')
     parser.add_argument('--front-ends', nargs='+', choices=names, default=names)
     parser.add_argument(
