@@ -18,7 +18,10 @@ def add_parser(subparsers: Any) -> None:
         help='build a map from a bag, a video or a folder of images',
         description='Build a map from a bag, a video or a folder of images.',
     )
-    parser.add_argument('source', type=Path, metavar='SOURCE', help='bag, video or folder')
+    parser.add_argument(
+        'sources', type=Path, nargs='+', metavar='SOURCE',
+        help='bag, video or folder; several of one place become one map',
+    )  # fmt: skip
     parser.add_argument(
         '-o', '--output', type=Path, required=True, metavar='MAP', help='folder of the new map'
     )
@@ -33,13 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Build the map and print its summary."""
     from hloc_localizer.mapping.options import BuildOptions
     from hloc_localizer.maps import check_output
-    from hloc_localizer.sources import open_source
+    from hloc_localizer.sources import open_sources
 
     options = options_from(arguments, BuildOptions())
     if arguments.overwrite:
         options = dataclasses.replace(options, overwrite=True)
     check_output(arguments.output, overwrite=options.overwrite)
-    source = open_source(arguments.source, options.source)
+    source = open_sources(arguments.sources, options.source)
 
     from hloc_localizer.mapping import build_map
 

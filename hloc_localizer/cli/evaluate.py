@@ -11,6 +11,7 @@ from typing import Any
 from hloc_localizer.cli.options import add_option_arguments, options_from
 from hloc_localizer.cli.output import check_file_output, check_folder_output, write_text
 from hloc_localizer.cli.progress import command_progress
+from hloc_localizer.cli.source import require_calibration
 from hloc_localizer.errors import HlocLocalizerError, InputError
 
 
@@ -64,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             f'{arguments.source}: only a bag knows how the camera is mounted on the base; give '
             'poses of the camera and --ground-truth-child camera'
         )
+    require_calibration(source, loaded.manifest)
     with command_progress() as progress:
         evaluation = evaluate_source(localizer, source, references, loaded.compiled_bytes, progress)
     summary = evaluation.as_dict()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hloc_localizer.cli.options import add_option_arguments, options_from
 from hloc_localizer.cli.output import check_file_output, whole_or_absent, write_text
 from hloc_localizer.cli.progress import command_progress
+from hloc_localizer.cli.source import require_calibration
 from hloc_localizer.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     options = options_from(arguments, LocalizeCommandOptions())
     check_file_output(arguments.output)
     check_file_output(arguments.json)
-    localizer = Localizer(open_map(arguments.map), options.localizer)
+    loaded = open_map(arguments.map)
+    localizer = Localizer(loaded, options.localizer)
     source = open_source(arguments.source, dataclasses.replace(options.source, poses='none'))
     if len(source.cameras) > 1:
         names = ', '.join(source.cameras)
@@ -59,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
             f'{arguments.source}: has several cameras ({names}), and a TUM file holds one '
             'trajectory; choose one with --set source.image_topic=TOPIC'
         )
+    require_calibration(source, loaded.manifest)
     with command_progress() as progress:
         summary = _Summary()
         lines = []

@@ -231,6 +231,8 @@ def _images(
     threads: int,
     stages: _Stages,
 ) -> list[MapImage]:
+    if source.calibration_problem:
+        raise InputError(source.calibration_problem)
     advance = stages.begin('extract', len(source))
     images = list(
         extract_images(

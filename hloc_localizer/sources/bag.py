@@ -24,6 +24,7 @@ from hloc_localizer.sources.depth import DepthImages
 from hloc_localizer.sources.frame import Frame
 from hloc_localizer.sources.options import SourceOptions
 from hloc_localizer.sources.pose_finder import PoseFinder
+from hloc_localizer.sources.rig import Rig, find_rig
 
 _UNPOSED = 'frames without a pose'
 _REORDERED = 8
@@ -58,6 +59,10 @@ class BagSource:
             finder = PoseFinder(bag=bag, tree=tree, camera_frames=frames, options=options)
             self._poses, origin, self._pose_problem = finder.poses()
             self._odometry = finder.odometry()
+            rig, self._rig_problem = find_rig(
+                tree, {self._names[topic]: frame for topic, frame in frames.items()}
+            )
+            self._rigs = () if rig is None else (rig,)
         self._description = MappingProxyType(
             {
                 'path': str(path),
@@ -73,6 +78,26 @@ class BagSource:
     def cameras(self) -> Mapping[str, Camera]:
         """The cameras by the name of their frame (of their topic, where frames are not unique)."""
         return {self._names[stream.topic]: stream.camera for stream in self._streams.values()}
+
+    @property
+    def intrinsics(self) -> Mapping[str, str]:
+        """Where the calibration of each camera is from."""
+        return {self._names[stream.topic]: stream.origin for stream in self._streams.values()}
+
+    @property
+    def calibration_problem(self) -> str:
+        """Why some camera's calibration is only estimated; empty otherwise."""
+        return next((each.problem for each in self._streams.values() if each.problem), '')
+
+    @property
+    def rigs(self) -> Sequence[Rig]:
+        """How several cameras are mounted, by the static transforms."""
+        return self._rigs
+
+    @property
+    def rig_problem(self) -> str:
+        """Why it is not known how several cameras are mounted; else empty."""
+        return f'{self._path}: {self._rig_problem}' if self._rig_problem else ''
 
     @property
     def description(self) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.sources import camera_info, image_codec, messages
+from hloc_localizer.sources import camera_info, image_codec, intrinsics, messages
 from hloc_localizer.sources.bag_reader import (
     CAMERA_INFO,
     COMPRESSED_IMAGE,
@@ -31,6 +31,10 @@ class CameraStream:
     camera: Camera
     frame: str
     """TF frame of the optical frame; may be empty."""
+    origin: str = intrinsics.CAMERA_INFO
+    """Where the calibration is from: a value of :mod:`.intrinsics`."""
+    problem: str = ''
+    """Why it is only estimated, with the remedy."""
 
     def decode(self, message: Any) -> image_codec.Image:
         """
@@ -67,41 +71,70 @@ def find_cameras(bag: BagReader, options: SourceOptions) -> list[CameraStream]:
         or when the images cannot be decoded or do not fit their calibration.
     """
     topics = _image_topics(bag, options)
-    info_topics = _split(options.camera_info_topic)
-    if info_topics and len(info_topics) != len(topics):
-        raise InputError(
-            f'{len(topics)} image topics but {len(info_topics)} camera_info topics; give one each'
-        )
-    if len(topics) > 1 and (options.camera_info_file or options.camera_frame):
-        raise InputError(
-            'source.camera_info_file and source.camera_frame are for one camera, but '
-            f'{len(topics)} image topics are given'
-        )
-    named = info_topics or [''] * len(topics)
-    return [_camera(bag, topic, info, options) for topic, info in zip(topics, named, strict=True)]
+    infos = _one_each(options.camera_info_topic, 'camera_info_topic', len(topics))
+    files = _one_each(options.camera_info_file, 'camera_info_file', len(topics))
+    frames = _one_each(options.camera_frame, 'camera_frame', len(topics))
+    return [_camera(bag, *each, options) for each in zip(topics, infos, files, frames, strict=True)]
 
 
-def _camera(bag: BagReader, topic: Topic, info_topic: str, options: SourceOptions) -> CameraStream:
+def _one_each(names: str, option: str, topics: int) -> list[str]:
+    """Return the value of an option for each image topic, empty where it is not set."""
+    values = _split(names)
+    if values and len(values) != topics:
+        raise InputError(
+            f'{topics} image topics but {len(values)} values of source.{option}; give one each, '
+            'separated by commas'
+        )
+    return values or [''] * topics
+
+
+def _camera(
+    bag: BagReader, topic: Topic, info_topic: str, file: str, frame: str, options: SourceOptions
+) -> CameraStream:
     first = bag.first(topic.name)
-    frame = options.camera_frame or messages.frame_id(first.header.frame_id)
-    if options.camera_info_file:
-        camera = camera_info.camera_from_file(Path(options.camera_info_file).expanduser())
-    else:
-        camera = _calibration(bag, topic, info_topic, frame)
+    frame = frame or messages.frame_id(first.header.frame_id)
     compressed = topic.type == COMPRESSED_IMAGE
-    stream = CameraStream(topic.name, compressed, topic.count, camera, frame)
     try:
-        stream.decode(first)
+        image = decode_message(first, compressed)
     except InputError as error:
         raise InputError(f"{bag.path}: topic '{topic.name}': {error}") from error
-    return stream
-
-
-def _calibration(bag: BagReader, topic: Topic, info_topic: str, frame: str) -> Camera:
-    if info_topic:
-        bag.require(info_topic, (CAMERA_INFO,), 'camera_info_topic')
+    height, width = image.shape[:2]
+    origin, problem = intrinsics.FILE if file else intrinsics.CAMERA_INFO, ''
+    if file:
+        camera = camera_info.camera_from_file(Path(file).expanduser())
     else:
-        info_topic = _info_beside(bag, topic, frame)
+        info_topic, problem = _info_topic(bag, topic, info_topic, frame)
+        if info_topic:
+            camera = _calibration(bag, topic, info_topic)
+        else:
+            origin = intrinsics.ESTIMATED
+            camera = intrinsics.estimated_camera(width, height, options.field_of_view_deg)
+    what = f"{bag.path}: topic '{topic.name}'"
+    camera_info.require_image_size(camera, width, height, what)
+    return CameraStream(topic.name, compressed, topic.count, camera, frame, origin, problem)
+
+
+def _info_topic(bag: BagReader, topic: Topic, named: str, frame: str) -> tuple[str, str]:
+    """Return the topic of a camera's calibration, or none and why."""
+    if named:
+        return bag.require(named, (CAMERA_INFO,), 'camera_info_topic').name, ''
+    present = [each.name for each in bag.topics_of(CAMERA_INFO)]
+    beside = info_topic_of(topic.name)
+    if beside in present:
+        return beside, ''
+    same_frame = [
+        name for name in present if messages.frame_id(bag.first(name).header.frame_id) == frame
+    ]
+    if frame and len(same_frame) == 1:
+        return same_frame[0], ''
+    return '', (
+        f"{bag.path}: no camera_info for '{topic.name}' (camera_info topics: "
+        f'{", ".join(present) or "none"}); give one with --set source.camera_info_topic=TOPIC or '
+        'a calibration with --set source.camera_info_file=FILE'
+    )
+
+
+def _calibration(bag: BagReader, topic: Topic, info_topic: str) -> Camera:
     try:
         rectified = base_topic(topic.name).rpartition('/')[2].startswith('image_rect')
         return camera_info.camera_from_info(bag.first(info_topic), rectified=rectified)
@@ -110,23 +143,6 @@ def _calibration(bag: BagReader, topic: Topic, info_topic: str, frame: str) -> C
             f"{bag.path}: topic '{info_topic}': {error}; or give a calibration with "
             '--set source.camera_info_file=FILE'
         ) from error
-
-
-def _info_beside(bag: BagReader, topic: Topic, frame: str) -> str:
-    present = [each.name for each in bag.topics_of(CAMERA_INFO)]
-    beside = info_topic_of(topic.name)
-    if beside in present:
-        return beside
-    same_frame = [
-        name for name in present if messages.frame_id(bag.first(name).header.frame_id) == frame
-    ]
-    if frame and len(same_frame) == 1:
-        return same_frame[0]
-    raise InputError(
-        f"{bag.path}: no camera_info for '{topic.name}' (camera_info topics: "
-        f'{", ".join(present) or "none"}); give one with --set source.camera_info_topic=TOPIC or '
-        'a calibration with --set source.camera_info_file=FILE'
-    )
 
 
 def _image_topics(bag: BagReader, options: SourceOptions) -> list[Topic]:
@@ -147,7 +163,7 @@ def _image_topics(bag: BagReader, options: SourceOptions) -> list[Topic]:
     raise InputError(
         f'{bag.path}: {"several image topics" if colour else "only depth images"}: '
         f'{", ".join(topic.name for topic in colour or present)}; choose one with '
-        '--set source.image_topic=TOPIC'
+        '--set source.image_topic=TOPIC, or several of one robot separated by commas'
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.sources.rig import Rig
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,13 @@ class Frame:
     """(4, 4) pose of the optical frame in the (drifting) odometry frame, where it is known."""
     depth_m: NDArray[np.float32] | None = None
     """(H, W) depth along the optical axis in metres, registered to the image; NaN where unknown."""
+    up_in_camera: NDArray[np.float64] | None = None
+    """
+    (3,) unit vector against gravity in the optical frame, from an IMU. Walking leaves a few degrees
+    of error in it: average over many frames.
+    """
+    session: str = ''
+    """The recording it is from, where several are read as one; odometry drifts apart in them."""
 
 
 class Source(Protocol):
@@ -38,6 +46,30 @@ class Source(Protocol):
     @property
     def cameras(self) -> Mapping[str, Camera]:
         """The cameras by name."""
+        ...
+
+    @property
+    def intrinsics(self) -> Mapping[str, str]:
+        """
+        Where the calibration of each camera is from: a value of :mod:`.intrinsics`.
+
+        One that was estimated, or read from EXIF, is a first guess that building has to refine.
+        """
+        ...
+
+    @property
+    def calibration_problem(self) -> str:
+        """Why some camera's calibration is only estimated, with the remedy; empty otherwise."""
+        ...
+
+    @property
+    def rigs(self) -> Sequence[Rig]:
+        """Cameras that are mounted together, where the recording says how."""
+        ...
+
+    @property
+    def rig_problem(self) -> str:
+        """Why it is not known how several cameras are mounted, with the remedy; else empty."""
         ...
 
     @property

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.trajectory import Trajectory
-from hloc_localizer.sources import image_codec
+from hloc_localizer.sources import image_codec, intrinsics
 from hloc_localizer.sources.camera_info import camera_from_file, require_image_size
+from hloc_localizer.sources.exif import focal_length_px
 from hloc_localizer.sources.frame import Frame
 from hloc_localizer.sources.options import SourceOptions
+from hloc_localizer.sources.rig import Rig
 from hloc_localizer.sources.tum import read_poses_by_image, read_tum
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
@@ -38,9 +40,10 @@ class ImageFolderSource:
         """
         List a folder, read its calibration and poses.
 
-        The calibration is ``source.camera_info_file``, or ``camera.yaml`` in the folder or above.
+        The calibration is ``source.camera_info_file``, or ``camera.yaml`` in the folder or above,
+        or the focal length in the EXIF of the first image; else it is estimated.
 
-        :raises InputError: when there is no image or no calibration, or poses cannot be read.
+        :raises InputError: when there is no image, or calibration or poses cannot be read.
         """
         self._path = path
         self._options = options
@@ -52,7 +55,7 @@ class ImageFolderSource:
         self._stamps = [stamp or 0 for stamp in stamps]
         self._files = [file for _, file in sorted(zip(self._stamps, self._files, strict=True))]
         self._stamps.sort()
-        self._camera = camera_from_file(_calibration(path, options))
+        self._camera, self._origin, self._calibration_problem = self._calibration()
         self._by_name: dict[str, NDArray[np.float64]] = {}
         self._by_stamp: Trajectory | None = None
         self._read_poses()
@@ -61,6 +64,26 @@ class ImageFolderSource:
     def cameras(self) -> Mapping[str, Camera]:
         """The one camera."""
         return {CAMERA_NAME: self._camera}
+
+    @property
+    def intrinsics(self) -> Mapping[str, str]:
+        """Where the calibration is from."""
+        return {CAMERA_NAME: self._origin}
+
+    @property
+    def calibration_problem(self) -> str:
+        """Why the calibration is only estimated; empty otherwise."""
+        return self._calibration_problem
+
+    @property
+    def rigs(self) -> Sequence[Rig]:
+        """No rig: there is one camera."""
+        return ()
+
+    @property
+    def rig_problem(self) -> str:
+        """Empty: there is one camera."""
+        return ''
 
     @property
     def description(self) -> Mapping[str, str]:
@@ -133,15 +156,26 @@ class ImageFolderSource:
                 f'it has no line for {unposed[0]}'
             )
 
+    def _calibration(self) -> tuple[Camera, str, str]:
+        """Return the camera, where it is from, and why it is only estimated."""
+        file = _calibration_file(self._path, self._options)
+        if file is not None:
+            return camera_from_file(file), intrinsics.FILE, ''
+        data, image = _decoded(self._files[0])
+        height, width = image.shape[:2]
+        focal = focal_length_px(data, width, height)
+        if focal is not None:
+            camera = intrinsics.uncalibrated_camera(width, height, focal)
+            return camera, intrinsics.EXIF, ''
+        camera = intrinsics.estimated_camera(width, height, self._options.field_of_view_deg)
+        problem = (
+            f'{self._path}: no calibration; put camera.yaml (a ROS calibration file) beside the '
+            'images or give one with --set source.camera_info_file=FILE'
+        )
+        return camera, intrinsics.ESTIMATED, problem
+
     def _read(self, file: Path) -> image_codec.Image:
-        try:
-            if file.stat().st_size > _LARGEST_FILE:
-                raise InputError('larger than 256 MiB')
-            image = image_codec.decode_compressed(file.read_bytes())
-        except OSError as error:
-            raise InputError(f'{file}: cannot be read: {error.strerror}') from error
-        except InputError as error:
-            raise InputError(f'{file}: {error}') from error
+        image = _decoded(file)[1]
         height, width = image.shape[:2]
         require_image_size(self._camera, width, height, str(file))
         return image
@@ -176,6 +210,19 @@ class ImageFolderSource:
             ) from error
 
 
+def _decoded(file: Path) -> tuple[bytes, image_codec.Image]:
+    """Return the bytes of an image file and its image."""
+    try:
+        if file.stat().st_size > _LARGEST_FILE:
+            raise InputError('larger than 256 MiB')
+        data = file.read_bytes()
+        return data, image_codec.decode_compressed(data)
+    except OSError as error:
+        raise InputError(f'{file}: cannot be read: {error.strerror}') from error
+    except InputError as error:
+        raise InputError(f'{file}: {error}') from error
+
+
 def _image_files(path: Path) -> list[Path]:
     files = sorted(
         file for file in path.rglob('*') if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
@@ -188,17 +235,14 @@ def _image_files(path: Path) -> list[Path]:
     return files
 
 
-def _calibration(path: Path, options: SourceOptions) -> Path:
+def _calibration_file(path: Path, options: SourceOptions) -> Path | None:
     if options.camera_info_file:
         return Path(options.camera_info_file).expanduser()
     for folder in (path, path.absolute().parent):
         for name in _CALIBRATIONS:
             if (folder / name).is_file():
                 return folder / name
-    raise InputError(
-        f'{path}: no calibration; put camera.yaml (a ROS calibration file) beside the images or '
-        'give one with --set source.camera_info_file=FILE'
-    )
+    return None
 
 
 def _stamp_of(file: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hloc_localizer.errors import InputError
@@ -40,4 +41,25 @@ def open_source(path: Path, options: SourceOptions | None = None) -> Source:
     raise InputError(
         f'{path}: not a known kind of recording; give a bag (.bag, .mcap, .db3 or a rosbag2 '
         f'folder), a video ({", ".join(VIDEO_SUFFIXES)}) or a folder of images'
+    )
+
+
+def open_sources(paths: Sequence[Path], options: SourceOptions | None = None) -> Source:
+    """
+    Open one recording, or several of one place as one source.
+
+    :raises InputError: when one of them cannot be read, or comes twice.
+    """
+    if len(paths) == 1:
+        return open_source(paths[0], options)
+    seen: set[Path] = set()
+    for path in paths:
+        if path.expanduser().resolve() in seen:
+            raise InputError(f'{path}: is given twice; give every recording once')
+        seen.add(path.expanduser().resolve())
+    from hloc_localizer.sources.joined import JoinedSource, session_names
+
+    names = session_names([path.expanduser().resolve().stem for path in paths])
+    return JoinedSource(
+        {name: open_source(path, options) for name, path in zip(names, paths, strict=True)}
     )

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from hloc_localizer.options import Options, option
 
+NONE = 'none'
+"""In place of a topic: it is not read even if there is one."""
+
 
 @dataclass(frozen=True)
 class SourceOptions(Options):
@@ -20,10 +23,21 @@ class SourceOptions(Options):
         '', 'Topic of the calibration, one for each image topic; empty: the one beside the images.'
     )
     camera_info_file: str = option(
-        '', 'ROS calibration file (YAML) that replaces the calibration of the recording.'
+        '',
+        'ROS calibration file (YAML) that replaces the calibration of the recording; one for each '
+        'image topic, separated by commas.',
+    )
+    field_of_view_deg: float = option(
+        65.0,
+        'Field of view along the longer side that building assumes at first for a camera without '
+        'any calibration.',
+        minimum=5.0,
+        maximum=150.0,
     )
     camera_frame: str = option(
-        '', 'TF frame of the camera; empty: the frame_id in the header of the images.'
+        '',
+        'TF frame of the camera, one for each image topic; empty: the frame_id in the header of '
+        'the images.',
     )
     poses: str = option(
         'auto',
@@ -44,7 +58,9 @@ class SourceOptions(Options):
     odom_frame: str = option('odom', 'TF frame of the odometry.')
     base_frame: str = option('base_link', "TF frame of the robot's base.")
     odom_topic: str = option(
-        '', 'Topic of the odometry where TF has none; empty: the only Odometry topic of the bag.'
+        '',
+        "Topic of the odometry; empty: TF, else the only Odometry topic of the bag; 'none': no "
+        'odometry is read.',
     )
     max_pose_gap_s: float = option(
         0.5, 'Longest interval between two poses that is interpolated across.', minimum=0.0

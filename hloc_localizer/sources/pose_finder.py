@@ -14,7 +14,7 @@ from hloc_localizer.sources.bag_poses import (
     read_pose_topic,
 )
 from hloc_localizer.sources.bag_reader import ODOMETRY, BagReader
-from hloc_localizer.sources.options import SourceOptions
+from hloc_localizer.sources.options import NONE, SourceOptions
 from hloc_localizer.sources.tf_tree import TfTree
 from hloc_localizer.sources.tum import read_tum
 
@@ -75,6 +75,8 @@ class PoseFinder:
         :raises InputError: when the topic that the options name cannot serve.
         """
         topic = self._options.odom_topic
+        if topic == NONE:
+            return None
         if topic:
             return self._odometry_of(topic)
         if not self._disconnected(self._options.odom_frame):

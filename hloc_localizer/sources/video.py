@@ -13,9 +13,11 @@ import numpy as np
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.trajectory import Trajectory
+from hloc_localizer.sources import intrinsics
 from hloc_localizer.sources.camera_info import camera_from_file, require_image_size
 from hloc_localizer.sources.frame import Frame
 from hloc_localizer.sources.options import SourceOptions
+from hloc_localizer.sources.rig import Rig
 from hloc_localizer.sources.tum import read_tum
 
 CAMERA_NAME = 'camera'
@@ -31,36 +33,58 @@ class VideoSource:
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
         """
-        Open a video and read its calibration.
+        Open a video and read its calibration; where none is given, it is estimated.
 
-        :raises InputError: when the video cannot be decoded or has no calibration.
+        :raises InputError: when the video cannot be decoded or does not fit its calibration.
         """
         self._path = path
         self._options = options
         capture = _open(path)
-        size = (
-            int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
-            int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
-        )
         self._rate = float(capture.get(cv2.CAP_PROP_FPS))
         self._count = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
-        readable = capture.read()[0]
+        readable, pixels = capture.read()
         capture.release()
         if not readable:
             raise InputError(f'{path}: the video holds no image that can be decoded')
-        if not options.camera_info_file:
-            raise InputError(
+        # Of the image itself: a phone's video may be turned when it is decoded.
+        size = (pixels.shape[1], pixels.shape[0])
+        self._origin, self._calibration_problem = intrinsics.FILE, ''
+        if options.camera_info_file:
+            self._camera = camera_from_file(Path(options.camera_info_file).expanduser())
+            require_image_size(self._camera, *size, str(path))
+        else:
+            self._origin = intrinsics.ESTIMATED
+            self._camera = intrinsics.estimated_camera(*size, options.field_of_view_deg)
+            self._calibration_problem = (
                 f'{path}: a video has no calibration; give one with '
                 '--set source.camera_info_file=FILE'
             )
-        self._camera = camera_from_file(Path(options.camera_info_file).expanduser())
-        require_image_size(self._camera, *size, str(path))
         self._poses = _poses(options)
 
     @property
     def cameras(self) -> Mapping[str, Camera]:
         """The one camera."""
         return {CAMERA_NAME: self._camera}
+
+    @property
+    def intrinsics(self) -> Mapping[str, str]:
+        """Where the calibration is from."""
+        return {CAMERA_NAME: self._origin}
+
+    @property
+    def calibration_problem(self) -> str:
+        """Why the calibration is only estimated; empty otherwise."""
+        return self._calibration_problem
+
+    @property
+    def rigs(self) -> Sequence[Rig]:
+        """No rig: there is one camera."""
+        return ()
+
+    @property
+    def rig_problem(self) -> str:
+        """Empty: there is one camera."""
+        return ''
 
     @property
     def description(self) -> Mapping[str, str]:

@@ -21,6 +21,7 @@ from hloc_localizer.maps import Map, verify_map
 from hloc_localizer.sources import open_source
 from hloc_localizer.sources.frame import Frame
 from hloc_localizer.sources.options import SourceOptions
+from hloc_localizer.sources.rig import Rig
 
 SMALL = BuildOptions().with_values(
     {'sift.max_keypoints': 800, 'vlad.clusters': 16, 'pairs.covisible': 5, 'threads': 2}
@@ -35,6 +36,10 @@ class Recording:
     all_frames: Sequence[Frame]
     cameras: Mapping[str, Camera]
     pose_problem: str = ''
+    intrinsics: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    calibration_problem: str = ''
+    rigs: Sequence[Rig] = ()
+    rig_problem: str = ''
     notes: Sequence[str] = ()
     description: Mapping[str, str] = dataclasses.field(default_factory=dict)
 

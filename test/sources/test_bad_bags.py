@@ -209,7 +209,10 @@ def test_poses_that_are_not_given(tmp_path: Path, kind: str) -> None:
 def test_no_calibration(tmp_path: Path) -> None:
     with BagWriter(tmp_path / 'bag') as bag:
         write_images(bag, info=False)
-    message = message_of(tmp_path / 'bag')
+    source = open_source(tmp_path / 'bag', SourceOptions(field_of_view_deg=90.0))
+    assert source.intrinsics == {'camera': 'estimated'}
+    assert source.cameras['camera'].focal_px == pytest.approx(32.0)
+    message = source.calibration_problem
     assert f"no camera_info for '{IMAGE_TOPIC}' (camera_info topics: none)" in message
     assert '--set source.camera_info_file=FILE' in message
 

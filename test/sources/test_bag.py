@@ -27,6 +27,8 @@ from rosbags.rosbag1 import Writer as Writer1
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from hloc_localizer.errors import InputError
+from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.trajectory import Trajectory
 from hloc_localizer.geometry.transforms import pose_distance, quaternion_from_rotation
 from hloc_localizer.sources import Frame, SourceOptions, open_source
@@ -109,8 +111,8 @@ def test_lounge_depth_comes_with_its_image(shared_data: Path) -> None:
         assert 0.3 < np.nanmedian(frame.depth_m) < 10.0
 
 
-def fisheye_file(folder: Path) -> str:
-    file = folder / 'fisheye.yaml'
+def fisheye_file(folder: Path, name: str = 'fisheye.yaml') -> str:
+    file = folder / name
     values = {
         'image_width': 848,
         'image_height': 800,
@@ -131,15 +133,15 @@ def test_t265_has_two_cameras_and_neither_is_guessed(shared_data: Path) -> None:
 
 
 def test_t265_without_calibration_names_the_remedy(shared_data: Path) -> None:
-    with pytest.raises(InputError) as caught:
-        open_source(
-            shared_data / 'data/bags/t265_ros1.bag',
-            SourceOptions(image_topic='/camera/fisheye1/image_raw'),
-        )
-    assert "no camera_info for '/camera/fisheye1/image_raw' (camera_info topics: none)" in str(
-        caught.value
+    source = open_source(
+        shared_data / 'data/bags/t265_ros1.bag',
+        SourceOptions(image_topic='/camera/fisheye1/image_raw'),
     )
-    assert '--set source.camera_info_file=FILE' in str(caught.value)
+    assert source.intrinsics == {'camera_fisheye1_optical_frame': 'estimated'}
+    assert "no camera_info for '/camera/fisheye1/image_raw' (camera_info topics: none)" in (
+        source.calibration_problem
+    )
+    assert '--set source.camera_info_file=FILE' in source.calibration_problem
 
 
 def test_t265_is_read_with_a_fisheye_calibration(shared_data: Path, tmp_path: Path) -> None:
@@ -154,6 +156,74 @@ def test_t265_is_read_with_a_fisheye_calibration(shared_data: Path, tmp_path: Pa
     assert source.cameras['camera_fisheye1_optical_frame'].model == 'OPENCV_FISHEYE'
     assert frames[0].stamp_ns == 1_553_180_224_360_915_899
     assert frames[0].image.std() > 10
+
+
+def test_both_cameras_of_the_t265(shared_data: Path, tmp_path: Path) -> None:
+    topics = '/camera/fisheye1/image_raw, /camera/fisheye2/image_raw'
+    files = ','.join(fisheye_file(tmp_path, name) for name in ('left.yaml', 'right.yaml'))
+    path = shared_data / 'data/bags/t265_ros1.bag'
+    source = open_source(path, SourceOptions(image_topic=topics, camera_info_file=files))
+    names = ['camera_fisheye1_optical_frame', 'camera_fisheye2_optical_frame']
+    assert list(source.cameras) == names
+    assert source.intrinsics == dict.fromkeys(names, 'file')
+    frames = list(source.frames())
+    assert [frame.camera_name for frame in frames] == names * 3
+    assert len({frame.stamp_ns for frame in frames}) == 3
+    assert source.rigs == ()
+    assert "how the cameras 'camera_fisheye1_optical_frame' and" in source.rig_problem
+    assert 'record /tf_static, or choose one camera with --set source.image_topic=TOPIC' in (
+        source.rig_problem
+    )
+    with pytest.raises(InputError, match='2 image topics but 1 values of source'):
+        open_source(
+            path, SourceOptions(image_topic=topics, camera_info_file=files.partition(',')[0])
+        )
+
+
+RIGHT_FROM_LEFT = transforms.transform_from(np.eye(3), [-0.1, 0.0, 0.0])
+
+
+def write_stereo(path: Path, *, static: bool = True, right_focal: float = 50.0) -> Path:
+    """Write a bag of two cameras, 0.1 m apart, that drive 1 m/s."""
+    right = Camera('PINHOLE', 64, 48, (right_focal, 50.0, 31.0, 23.0))
+    with BagWriter(path) as bag:
+        write_transforms(bag)
+        write_images(bag)
+        bag.write_tf(START, 'camera', 'right', np.linalg.inv(RIGHT_FROM_LEFT), static=static)
+        for number in range(10):
+            stamp = START + SECOND // 100 + number * SECOND // 5
+            bag.write_image('/right/image_raw', stamp, 'right', picture(number))
+            bag.write_camera_info('/right/camera_info', stamp, 'right', right)
+    return path
+
+
+STEREO = {'image_topic': f'{IMAGE_TOPIC},/right/image_raw'}
+
+
+def test_cameras_that_static_transforms_join_are_a_rig(tmp_path: Path) -> None:
+    source = open_source(write_stereo(tmp_path / 'bag'), SourceOptions(**STEREO))
+    (rig,) = source.rigs
+    assert source.rig_problem == ''
+    assert rig.cameras == ('camera', 'right')
+    np.testing.assert_allclose(rig.rig_from_camera['camera'], np.eye(4))
+    np.testing.assert_allclose(rig.rig_from_camera['right'], np.linalg.inv(RIGHT_FROM_LEFT))
+    frames = list(source.frames())
+    for left, right in zip(frames[::2], frames[1::2], strict=True):
+        assert (left.camera_name, right.camera_name) == ('camera', 'right')
+        np.testing.assert_allclose(
+            left.map_from_camera @ rig.rig_from_camera['right'], right.map_from_camera, atol=1e-12
+        )
+
+
+def test_a_camera_that_moves_on_the_other_is_no_rig(tmp_path: Path) -> None:
+    source = open_source(write_stereo(tmp_path / 'bag', static=False), SourceOptions(**STEREO))
+    assert source.rigs == ()
+    assert "'camera' and 'right' are mounted: it changes with time" in source.rig_problem
+
+
+def test_odometry_can_be_left_unread(tmp_path: Path) -> None:
+    frames = frames_of(write_bag(tmp_path / 'bag'), odom_topic='none')
+    assert all(frame.odom_from_camera is None for frame in frames)
 
 
 def test_recorder_bag_with_25_other_types(shared_data: Path) -> None:

@@ -86,7 +86,9 @@ def test_folders_below_are_read_too(tmp_path: Path) -> None:
 def test_no_calibration_names_the_remedy(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / 'photos' / 'images', ['1.png'])
     (folder / 'camera.yaml').unlink()
-    assert 'no calibration; put camera.yaml' in message_of(folder)
+    source = open_source(folder)
+    assert source.intrinsics == {'camera': 'estimated'}
+    assert 'no calibration; put camera.yaml' in source.calibration_problem
     (folder.parent / 'camera.yaml').write_text(CALIBRATION)
     assert len(list(open_source(folder).frames())) == 1
 

@@ -85,8 +85,12 @@ def test_poses_of_a_tum_file(walk: Path, calibration: str, tmp_path: Path) -> No
 
 
 def test_a_video_without_calibration_names_the_remedy(walk: Path) -> None:
-    with pytest.raises(InputError, match=r'--set source\.camera_info_file=FILE'):
-        open_source(walk)
+    source = open_source(walk, SourceOptions(field_of_view_deg=60.0))
+    assert source.intrinsics == {'camera': 'estimated'}
+    camera = source.cameras['camera']
+    assert camera.image_size == (540, 360)
+    assert camera.focal_px == pytest.approx(270.0 / np.tan(np.radians(30.0)))
+    assert '--set source.camera_info_file=FILE' in source.calibration_problem
 
 
 def test_a_video_without_poses_says_so(walk: Path, calibration: str) -> None:

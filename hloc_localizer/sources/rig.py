@@ -1,0 +1,52 @@
+"""Cameras that are mounted together: where each is on the rig."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.sources.tf_tree import TfError, TfTree
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Several cameras that move as one; frames of one stamp are of one moment."""
+
+    rig_from_camera: Mapping[str, NDArray[np.float64]]
+    """(4, 4) of each camera's optical frame, by camera name, metres; identity for the first."""
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras; the first one is the reference."""
+        return tuple(self.rig_from_camera)
+
+
+def find_rig(tree: TfTree, frames: Mapping[str, str]) -> tuple[Rig | None, str]:
+    """
+    Find how cameras are mounted from the static transforms of a recording.
+
+    :param frames: TF frame of each camera, by camera name; the first one is the reference.
+    :returns: the rig, None for a single camera or where it is not known; and why (or empty).
+    """
+    if len(frames) < 2:
+        return None, ''
+    (reference, reference_frame), *others = frames.items()
+    rig_from_camera = {reference: np.eye(4)}
+    for name, frame in others:
+        try:
+            if tree.latest_stamp(reference_frame, frame) is not None:
+                return None, _problem(reference, name, 'it changes with time')
+            rig_from_camera[name] = tree.lookup(reference_frame, frame, 0)
+        except TfError as error:
+            return None, _problem(reference, name, str(error))
+    return Rig(rig_from_camera), ''
+
+
+def _problem(first: str, second: str, reason: str) -> str:
+    return (
+        f"it is not known how the cameras '{first}' and '{second}' are mounted: {reason}; record "
+        '/tf_static, or choose one camera with --set source.image_topic=TOPIC'
+    )
