@@ -6,13 +6,16 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hloc_localizer.cli.options import add_option_arguments, options_from
 from hloc_localizer.cli.output import check_file_output, check_folder_output, write_text
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.cli.source import require_calibration
 from hloc_localizer.errors import HlocLocalizerError, InputError
+
+if TYPE_CHECKING:
+    from hloc_localizer.sources import SourceOptions
 
 
 def add_parser(subparsers: Any) -> None:
@@ -88,9 +91,10 @@ def _tell(summary: dict[str, Any], rows: list[tuple[str, str]]) -> int:
     return 0
 
 
-def _source_options(arguments: argparse.Namespace, options: Any) -> Any:
+def _source_options(arguments: argparse.Namespace, options: SourceOptions) -> SourceOptions:
+    options = options.for_localizing()
     if arguments.ground_truth_child == 'camera':
-        return dataclasses.replace(options, poses='none')
+        return options
     # The source joins poses of the base with the camera's mounting.
     return dataclasses.replace(
         options, poses='file', poses_file=str(arguments.ground_truth), poses_child='base'

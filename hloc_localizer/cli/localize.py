@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from collections import Counter
@@ -54,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_file_output(arguments.json)
     loaded = open_map(arguments.map)
     localizer = Localizer(loaded, options.localizer)
-    source = open_source(arguments.source, dataclasses.replace(options.source, poses='none'))
+    source = open_source(arguments.source, options.source.for_localizing())
     if len(source.cameras) > 1:
         names = ', '.join(source.cameras)
         raise InputError(

@@ -17,14 +17,15 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.sources import bag_poses, messages
 from hloc_localizer.sources.bag_poses import CameraPoses
-from hloc_localizer.sources.bag_reader import COMPRESSED_IMAGE, IMAGE, BagReader
+from hloc_localizer.sources.bag_reader import BagReader
 from hloc_localizer.sources.bag_topics import CameraStream, find_cameras
 from hloc_localizer.sources.camera_info import ImageSizeError
-from hloc_localizer.sources.depth import DepthImages
+from hloc_localizer.sources.depth import DepthImages, DepthStream, find_depth
 from hloc_localizer.sources.frame import Frame
 from hloc_localizer.sources.options import SourceOptions
 from hloc_localizer.sources.pose_finder import PoseFinder
 from hloc_localizer.sources.rig import Rig, find_rig
+from hloc_localizer.sources.tf_tree import TfTree
 
 _UNPOSED = 'frames without a pose'
 _REORDERED = 8
@@ -52,7 +53,6 @@ class BagSource:
             self._cut = bag.cut
             self._streams = {stream.topic: stream for stream in find_cameras(bag, options)}
             self._names = _camera_names(list(self._streams.values()))
-            self._depth_topic = _depth_topic(bag, options)
             self._span = _span(bag, options)
             tree = bag_poses.read_tf(bag, max_gap_s=options.max_pose_gap_s)
             frames = {stream.topic: stream.frame for stream in self._streams.values()}
@@ -62,6 +62,7 @@ class BagSource:
             rig, self._rig_problem = find_rig(
                 tree, {self._names[topic]: frame for topic, frame in frames.items()}
             )
+            self._depth, self._depth_problem = self._find_depth(bag, tree)
             self._rigs = () if rig is None else (rig,)
         self._description = MappingProxyType(
             {
@@ -73,6 +74,12 @@ class BagSource:
                 'poses': origin,
             }
         )
+
+    def _find_depth(self, bag: BagReader, tree: TfTree) -> tuple[DepthStream | None, str]:
+        """Find the depth images; those that nobody named only where they tell the scale."""
+        if self._poses is not None and not self._options.depth_topic:
+            return None, ''
+        return find_depth(bag, list(self._streams.values()), tree, self._options)
 
     @property
     def cameras(self) -> Mapping[str, Camera]:
@@ -153,6 +160,8 @@ class BagSource:
                 depth_m=depth_m,
             )
         self._notes = left_out.lines()
+        if self._depth_problem:
+            self._notes.append(self._depth_problem)
         if self._cut:
             self._notes.append(f'{self._path} is cut off: read up to its last whole record')
         self._require_frames(seen, posed, left_out)
@@ -175,13 +184,13 @@ class BagSource:
     def _ordered_messages(
         self, left_out: _LeftOut
     ) -> Iterator[tuple[int, str, Any, NDArray[np.float32] | None]]:
-        depths = DepthImages()
+        depths = DepthImages(self._depth)
         with BagReader(self._path) as bag:
-            topics = [*self._streams, *([self._depth_topic] if self._depth_topic else [])]
+            topics = [*self._streams, *([depths.topic] if depths.topic else [])]
             received = bag.messages(topics, *self._span)
             last: dict[str, int] = {}
             for stamp_ns, topic, message in _by_stamp(
-                received, _REORDERED * len(self._streams), depths, self._depth_topic
+                received, _REORDERED * len(self._streams), depths
             ):
                 if stamp_ns <= last.get(topic, -1):
                     left_out.count(
@@ -190,7 +199,7 @@ class BagSource:
                     )
                     continue
                 last[topic] = stamp_ns
-                yield stamp_ns, topic, message, _depth(depths, stamp_ns, left_out)
+                yield stamp_ns, topic, message, _depth(depths, stamp_ns, topic, left_out)
 
     @staticmethod
     def _pose(
@@ -231,14 +240,14 @@ class _LeftOut:
 
 
 def _by_stamp(
-    received: Iterator[tuple[str, int, Any]], held: int, depths: DepthImages, depth_topic: str
+    received: Iterator[tuple[str, int, Any]], held: int, depths: DepthImages
 ) -> Iterator[tuple[int, str, Any]]:
     """Yield images by stamp: a few are held back, and depth images are put aside meanwhile."""
     waiting: list[tuple[int, int, str, Any]] = []
     for number, (topic, received_ns, message) in enumerate(received):
         # A driver that does not stamp its images leaves zero; the receive time is next best.
         stamp_ns = messages.stamp_ns(message.header.stamp) or received_ns
-        if topic == depth_topic:
+        if topic == depths.topic:
             depths.put(stamp_ns, message)
             continue
         heapq.heappush(waiting, (stamp_ns, number, topic, message))
@@ -250,9 +259,11 @@ def _by_stamp(
         yield stamp_ns, topic, message
 
 
-def _depth(depths: DepthImages, stamp_ns: int, left_out: _LeftOut) -> NDArray[np.float32] | None:
+def _depth(
+    depths: DepthImages, stamp_ns: int, topic: str, left_out: _LeftOut
+) -> NDArray[np.float32] | None:
     try:
-        return depths.at(stamp_ns)
+        return depths.at(stamp_ns, topic)
     except InputError as error:
         left_out.count('damaged depth images', str(error))
         return None
@@ -276,9 +287,3 @@ def _span(bag: BagReader, options: SourceOptions) -> tuple[int | None, int | Non
     start = bag.start_ns + round(options.start_s * 1e9)
     stop = start + round(options.duration_s * 1e9) if options.duration_s else None
     return (start if options.start_s else None), stop
-
-
-def _depth_topic(bag: BagReader, options: SourceOptions) -> str:
-    if options.depth_topic:
-        bag.require(options.depth_topic, (IMAGE, COMPRESSED_IMAGE), 'depth_topic')
-    return options.depth_topic

@@ -154,7 +154,7 @@ def _image_topics(bag: BagReader, options: SourceOptions) -> list[Topic]:
     if not present:
         kept = ', '.join(bag.topics) or 'none'
         raise InputError(f'{bag.path}: no image topic with messages; topics: {kept}')
-    colour = _without_copies([topic for topic in present if not _is_depth(bag, topic)])
+    colour = without_copies([topic for topic in present if not is_depth(bag, topic)])
     infos = {topic.name for topic in bag.topics_of(CAMERA_INFO)}
     calibrated = [topic for topic in colour if info_topic_of(topic.name) in infos]
     for candidates in (colour, calibrated):
@@ -184,7 +184,8 @@ def info_topic_of(name: str) -> str:
     return f'{base_topic(name).rpartition("/")[0]}/camera_info'
 
 
-def _is_depth(bag: BagReader, topic: Topic) -> bool:
+def is_depth(bag: BagReader, topic: Topic) -> bool:
+    """Tell whether a topic holds depth images, by its name or its first message."""
     if 'depth' in topic.name.lower():
         return True
     first = bag.first(topic.name)
@@ -193,7 +194,7 @@ def _is_depth(bag: BagReader, topic: Topic) -> bool:
     return str(first.encoding).upper() == '32FC1'
 
 
-def _without_copies(topics: list[Topic]) -> list[Topic]:
+def without_copies(topics: list[Topic]) -> list[Topic]:
     """Leave out the compressed copy of a raw topic: it is the same camera with losses."""
     raw = {topic.name for topic in topics if topic.type == IMAGE}
     return [each for each in topics if each.name in raw or base_topic(each.name) not in raw]

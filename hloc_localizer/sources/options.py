@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hloc_localizer.options import Options, option
 
@@ -71,5 +71,11 @@ class SourceOptions(Options):
         0.0, 'Images a second taken from a video; 0: all of them.', minimum=0.0, maximum=1000.0
     )
     depth_topic: str = option(
-        '', 'Topic of depth images registered to the colour images; empty: no depth is read.'
+        '',
+        'Topic of depth images; empty: the only one in the bag, read where the poses are unknown; '
+        "'none': no depth is read.",
     )
+
+    def for_localizing(self) -> SourceOptions:
+        """Return these options without what only building needs."""
+        return replace(self, poses='none', depth_topic=NONE)
