@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,10 @@ from scipy.spatial import cKDTree
 
 from hloc_localizer.features.local_features import LocalFeatures
 from hloc_localizer.features.registry import create_front_end, front_end_options
-from hloc_localizer.geometry.absolute_pose import MIN_MATCHES
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization.acceptance import judge
 from hloc_localizer.localization.hypothesis import Hypothesis, PoseSolver
+from hloc_localizer.localization.image_quality import why_few_features
 from hloc_localizer.localization.options import LocalizerOptions
 from hloc_localizer.localization.place_matching import create_matcher
 from hloc_localizer.localization.places import (
@@ -32,6 +32,8 @@ from hloc_localizer.numeric_threads import NumericThreads
 from hloc_localizer.retrieval.registry import create_global_descriptor
 
 _MIN_KEYPOINTS = 20
+_SPARSE_KEYPOINTS = 300
+"""Fewer than this may be too few because of the image, not of the scene."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Localizer:
         with clock('extract'):
             features = self._front_end.extract(image)
         if len(features) < _MIN_KEYPOINTS:
-            return _refused(Reason.NO_TEXTURE, clock)
+            return _refused(why_few_features(image), clock)
         with clock('retrieve'):
             candidates = retrieve(
                 self._describe.describe(features),
@@ -141,6 +143,7 @@ class Localizer:
                 self._matcher.candidates,
             )
         attempt = self._best_hypothesis(features, camera, candidates, prior, clock)
+        attempt = replace(attempt, reason=_cause(attempt.reason, image, features, candidates))
         return self._result(features, attempt, candidates, clock)
 
     def _refined(self, camera: Camera) -> Camera:
@@ -188,9 +191,8 @@ class Localizer:
             matches = self._matcher(features, places)
         order = sorted(range(len(places)), key=lambda place: -len(matches[place]))
         most = len(matches[order[0]]) if order else 0
-        attempt = Attempt(
-            None, Reason.FEW_MATCHES if most < MIN_MATCHES else Reason.FEW_INLIERS, most
-        )
+        few = most < options.accept.min_distinct
+        attempt = Attempt(None, Reason.FEW_MATCHES if few else Reason.FEW_INLIERS, most)
         for place in order[: options.retrieval.max_places]:
             if len(matches[place]) < options.accept.min_distinct:
                 break
@@ -241,6 +243,19 @@ _NO_PIXELS = np.zeros((0, 2), np.float32)
 def _keypoint_sigma(mean_error_px: float) -> float:
     """Return the sigma per axis of errors with this mean length (of a Rayleigh distribution)."""
     return float(np.clip(mean_error_px / np.sqrt(np.pi / 2.0), 0.3, 3.0))
+
+
+def _cause(
+    reason: Reason, image: NDArray[np.uint8], features: LocalFeatures, candidates: Candidates
+) -> Reason:
+    """Return what was behind a lack of matches, where it can be told."""
+    if reason not in (Reason.FEW_MATCHES, Reason.FEW_INLIERS):
+        return reason
+    if len(features) < _SPARSE_KEYPOINTS:
+        of_image = why_few_features(image)
+        if of_image is not Reason.NO_TEXTURE:
+            return of_image
+    return reason if candidates.stand_out else Reason.NOTHING_RETRIEVED
 
 
 def _refused(reason: Reason, clock: StageClock) -> Localization:

@@ -18,6 +18,9 @@ class Candidates:
     """(K,) indices of map images."""
     scores: NDArray[np.float32]
     """(K,) cosines of the global descriptors."""
+    stand_out: bool = True
+    """Whether the best is more like the query than the best of as many unrelated images would
+    be. Not a proof: images with few features are localized without it."""
 
 
 def retrieve(
@@ -33,7 +36,16 @@ def retrieve(
     """
     scores = map_descriptors @ global_descriptor
     order = np.argsort(-scores, kind='stable')[:count]
-    return Candidates(order, scores[order])
+    return Candidates(order, scores[order], _stands_out(scores))
+
+
+def _stands_out(scores: NDArray[np.float32]) -> bool:
+    """Compare the largest score with what the largest of n normal variables is expected to be."""
+    spread = float(scores.std())
+    if spread == 0.0:
+        return False
+    above = (float(scores.max()) - float(scores.mean())) / spread
+    return bool(above > np.sqrt(2.0 * np.log(max(len(scores), 2))))
 
 
 def group_by_place(

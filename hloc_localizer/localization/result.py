@@ -18,10 +18,16 @@ class Status(enum.Enum):
 
 
 class Reason(enum.Enum):
-    """Why an image was refused."""
+    """
+    Why an image was refused: the one list that results, ``~/status`` and diagnostics speak of.
+
+    The first group is of the image and the map, the second of what comes with an image on a robot.
+    """
 
     NONE = 'none'
     NO_TEXTURE = 'no texture'
+    BLURRED = 'blurred'
+    BADLY_EXPOSED = 'too dark or too bright'
     NOTHING_RETRIEVED = 'nothing retrieved'
     FEW_MATCHES = 'few matches'
     FEW_INLIERS = 'few inliers'
@@ -30,6 +36,12 @@ class Reason(enum.Enum):
     CONTRADICTED = 'contradicted by the map'
     AMBIGUOUS = 'ambiguous'
     CAMERA_DIFFERS = 'camera differs from the image'
+
+    CORRUPT_IMAGE = 'corrupt image'
+    NO_INTRINSICS = 'no intrinsics'
+    NO_TRANSFORM = 'transform missing'
+    STALE = 'stale'
+    INTERNAL_ERROR = 'internal error'
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 
 from hloc_localizer.errors import InputError
+from hloc_localizer.localization.result import Reason
 from hloc_localizer.ros import messages
 from hloc_localizer.ros.diagnostics import Diagnostics, frame_status
-from hloc_localizer.ros.frame_processor import INTERNAL_ERROR, FrameProcessor, FrameResult
+from hloc_localizer.ros.frame_processor import FrameProcessor, FrameResult
 from hloc_localizer.ros.initial_pose import InitialPose
 from hloc_localizer.ros.latest_frame import LatestFrame
 from hloc_localizer.ros.map_to_odom import MapToOdom
@@ -129,10 +130,15 @@ class ActiveLocalizer:
                 self._report_bug(item, error)
 
     def _localize(self, item: ReceivedImage) -> None:
-        self._notice_jump(messages.stamp_to_ns(item.message.header.stamp))
+        stamp_ns = messages.stamp_to_ns(item.message.header.stamp)
+        self._notice_jump(stamp_ns)
+        if self._last_stamp_ns is not None and stamp_ns <= self._last_stamp_ns:
+            self._finish(item, _stale(stamp_ns, self._last_stamp_ns), _ms_since(item.received))
+            return
+        self._last_stamp_ns = stamp_ns
         result = self._processor.process(item.message, self._initial_pose.map_from_base())
         self._publishers.publish_pose(result)
-        latency_ms = (time.monotonic() - item.received) * 1e3
+        latency_ms = _ms_since(item.received)
         if result.localized:
             self._initial_pose.clear()
             self._publish_transform(result)
@@ -149,12 +155,13 @@ class ActiveLocalizer:
             )
 
     def _notice_jump(self, stamp_ns: int) -> None:
+        last_ns = self._last_stamp_ns
+        if last_ns is not None and stamp_ns < last_ns - _JUMP_BACK_NS:
+            self.time_jumped_back()
         if self._jumped.is_set():
             self._jumped.clear()
             self._publishers.forget_path()
-        elif self._last_stamp_ns is not None and stamp_ns < self._last_stamp_ns - _JUMP_BACK_NS:
-            self.time_jumped_back()
-        self._last_stamp_ns = stamp_ns
+            self._last_stamp_ns = None
         behind_s = (self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9
         differs = abs(behind_s) > _CLOCK_DIFFERENCE_S
         self._diagnostics.problem(
@@ -211,7 +218,19 @@ class ActiveLocalizer:
         self._node.get_logger().error(''.join(traceback.format_exception(error)))
         result = FrameResult(
             messages.stamp_to_ns(item.message.header.stamp),
-            reason=INTERNAL_ERROR,
-            detail=f'{INTERNAL_ERROR}: {type(error).__name__}: {error}',
+            reason=Reason.INTERNAL_ERROR,
+            detail=f'{Reason.INTERNAL_ERROR.value}: {type(error).__name__}: {error}',
         )
-        self._finish(item, result, (time.monotonic() - item.received) * 1e3)
+        self._finish(item, result, _ms_since(item.received))
+
+
+def _stale(stamp_ns: int, last_ns: int) -> FrameResult:
+    """Refuse an image that came twice, or after a newer one: its pose would go back in time."""
+    behind_ms = (last_ns - stamp_ns) * 1e-6
+    what = f'is {behind_ms:.0f} ms older than the last one' if behind_ms else 'came before'
+    detail = f'{Reason.STALE.value}: this image {what}'
+    return FrameResult(stamp_ns, reason=Reason.STALE, detail=detail)
+
+
+def _ms_since(begin: float) -> float:
+    return (time.monotonic() - begin) * 1e3

@@ -37,7 +37,7 @@ def frame_status(name: str, result: FrameResult, latency_ms: float) -> Diagnosti
     values: dict[str, object] = {
         'stamp': f'{result.stamp_ns // 10**9}.{result.stamp_ns % 10**9:09d}',
         'status': 'localized' if result.localized else 'refused',
-        'reason': result.reason or 'none',
+        'reason': result.reason.value,
         'detail': result.detail,
         'inliers': result.inliers,
         'matches': 0 if localization is None else localization.matches,
@@ -46,7 +46,8 @@ def frame_status(name: str, result: FrameResult, latency_ms: float) -> Diagnosti
     }
     values.update({f'stage_ms.{stage}': ms for stage, ms in result.stage_ms.items()})
     level = DiagnosticStatus.OK if result.localized else DiagnosticStatus.WARN
-    return status_message(name, level, result.reason or 'localized', values)
+    message = 'localized' if result.localized else result.reason.value
+    return status_message(name, level, message, values)
 
 
 class Diagnostics:
@@ -95,7 +96,7 @@ class Diagnostics:
                 self._localized += 1
                 self._localized_at = self._clock()
             else:
-                self._reasons[result.reason] += 1
+                self._reasons[result.reason.value] += 1
                 self._last_refusal = result.detail
 
     def problem(self, topic: str, text: str) -> None:

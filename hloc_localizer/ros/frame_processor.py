@@ -20,12 +20,6 @@ from hloc_localizer.ros import image_bridge, messages
 
 Array = NDArray[np.float64]
 
-CORRUPT_IMAGE = 'corrupt image'
-NO_INTRINSICS = 'no intrinsics'
-NO_TRANSFORM = 'transform missing'
-INTERNAL_ERROR = 'internal error'
-"""Reasons of the node, beside those of :class:`~hloc_localizer.localization.result.Reason`."""
-
 _POLL_S = 0.002
 
 
@@ -57,8 +51,8 @@ class FrameResult:
 
     stamp_ns: int
     """Capture time."""
-    reason: str = ''
-    """Why there is no pose; empty when there is one."""
+    reason: Reason = Reason.NONE
+    """Why there is no pose; NONE when there is one."""
     detail: str = ''
     """One line for a person: what is wrong and what to do."""
     localization: Localization | None = None
@@ -87,7 +81,7 @@ class FrameResult:
 
 
 class _RefusedError(Exception):
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
 
@@ -159,11 +153,11 @@ class FrameProcessor:
         clock.lap('localize')
         stage_ms = {**clock.stage_ms, **localization.stage_ms}
         if localization.map_from_camera is None or localization.covariance is None:
-            reason = localization.reason.value
+            reason, counts = localization.reason, _counts(localization)
             return FrameResult(
                 stamp_ns,
                 reason=reason,
-                detail=f'{reason}: {localization.matches} matches, {localization.inliers} inliers',
+                detail=f'{reason.value}: {counts}',
                 localization=localization,
                 image=image,
                 image_frame=message.header.frame_id,
@@ -190,21 +184,22 @@ class FrameProcessor:
                 return self._camera()
             except InputError as error:
                 if time.monotonic() >= deadline:
-                    raise _RefusedError(NO_INTRINSICS, str(error)) from error
+                    raise _RefusedError(Reason.NO_INTRINSICS, str(error)) from error
             time.sleep(_POLL_S)
 
     def _base_from_camera(self, frame_id: str, stamp_ns: int) -> Array:
         camera_frame = self._camera_frame or frame_id
         if not camera_frame:
             raise _RefusedError(
-                NO_TRANSFORM, 'the image has no frame_id: set it, or the parameter camera_frame'
+                Reason.NO_TRANSFORM,
+                'the image has no frame_id: set it, or the parameter camera_frame',
             )
         try:
             return self._transforms.lookup(
                 self._base_frame, camera_frame, stamp_ns, self._timeout_s
             )
         except InputError as error:
-            raise _RefusedError(NO_TRANSFORM, str(error)) from error
+            raise _RefusedError(Reason.NO_TRANSFORM, str(error)) from error
 
 
 def _decoded(message: Image | CompressedImage) -> NDArray[np.uint8]:
@@ -213,14 +208,18 @@ def _decoded(message: Image | CompressedImage) -> NDArray[np.uint8]:
             return image_bridge.decode_compressed(message)
         return image_bridge.decode_image(message)
     except InputError as error:
-        raise _RefusedError(CORRUPT_IMAGE, str(error)) from error
+        raise _RefusedError(Reason.CORRUPT_IMAGE, str(error)) from error
+
+
+def _counts(localization: Localization) -> str:
+    return f'{localization.matches} matches, {localization.inliers} inliers'
 
 
 def _check_size(image: NDArray[np.uint8], camera: Camera) -> None:
     height, width = image.shape[:2]
     if (width, height) != camera.image_size:
         raise _RefusedError(
-            Reason.CAMERA_DIFFERS.value,
+            Reason.CAMERA_DIFFERS,
             f'images are {width}x{height} but camera_info is for {camera.width}x{camera.height}: '
             'give the calibration of these images',
         )

@@ -51,11 +51,11 @@ def draw_matches(result: FrameResult, runtime: RuntimeMap) -> Image:
     query = _as_bgr(result.image)
     localization = result.localization
     if localization is None:
-        return _titled(query, result.reason or 'not localized')
+        return _titled(query, result.reason.value)
     _draw_keypoints(query, localization)
     if localization.map_from_camera is not None and result.camera is not None:
         _draw_projections(query, localization, localization.map_from_camera, result.camera)
-    verdict = 'localized' if result.localized else result.reason
+    verdict = 'localized' if result.localized else result.reason.value
     title = f'{verdict}: {localization.inliers} inliers of {localization.matches} matches'
     if not localization.candidates or localization.candidates[0] not in runtime.image_names:
         return _titled(query, title)

@@ -163,13 +163,24 @@ def test_images_of_another_place_are_refused(
     result = localizer.localize(np.ascontiguousarray(image), camera)
     assert_refused(result)
     assert result.candidates  # it was compared with something
+    assert result.reason in (Reason.NOTHING_RETRIEVED, Reason.FEW_MATCHES, Reason.FEW_INLIERS)
+
+
+def test_a_blurred_image_is_called_so(
+    localizer: Localizer, queries: list[Frame], camera: Camera
+) -> None:
+    blurred = np.asarray(cv2.GaussianBlur(queries[0].image, (0, 0), 16.0), np.uint8)
+    result = localizer.localize(blurred, camera)
+    assert_refused(result)
+    assert result.reason is Reason.BLURRED
 
 
 def test_images_that_show_nothing_are_refused(localizer: Localizer, camera: Camera) -> None:
     shape = (camera.height, camera.width)
     black = localizer.localize(np.zeros(shape, np.uint8), camera)
     assert_refused(black)
-    assert black.reason is Reason.NO_TEXTURE
+    assert black.reason is Reason.BADLY_EXPOSED
+    assert localizer.localize(np.full(shape, 130, np.uint8), camera).reason is Reason.NO_TEXTURE
     noise = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
     assert_refused(localizer.localize(noise, camera))
 

@@ -8,11 +8,12 @@ pytest.importorskip('rclpy', reason='needs ROS 2')
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from hloc_localizer.localization.result import Reason
 from hloc_localizer.ros.diagnostics import Diagnostics, frame_status
 from hloc_localizer.ros.frame_processor import FrameResult
 
 GOOD = FrameResult(10, map_from_base=np.eye(4), covariance=np.eye(6), stage_ms={'extract': 20.0})
-REFUSED = FrameResult(11, reason='few inliers', detail='few inliers: 9 matches, 3 inliers')
+REFUSED = FrameResult(11, reason=Reason.FEW_INLIERS, detail='few inliers: 9 matches, 3 inliers')
 
 
 class _Watched:

@@ -172,10 +172,11 @@ def test_a_message_that_cannot_be_used_is_refused_and_the_next_is_localized(
     assert robot.answer_to(robot.image())['status'] == 'localized'
 
 
-def test_an_image_without_texture_is_refused(robot: Robot) -> None:
+@pytest.mark.parametrize(('grey', 'reason'), [(0, 'too dark or too bright'), (130, 'no texture')])
+def test_an_image_that_shows_nothing_is_refused(robot: Robot, grey: int, reason: str) -> None:
     before = len(robot.poses)
-    answer = robot.answer_to(robot.image(np.zeros_like(robot.frame.image)))
-    assert (answer['status'], answer['reason']) == ('refused', 'no texture')
+    answer = robot.answer_to(robot.image(np.full_like(robot.frame.image, grey)))
+    assert (answer['status'], answer['reason']) == ('refused', reason)
     assert len(robot.poses) == before
 
 
@@ -234,6 +235,20 @@ def test_a_camera_that_stops_is_reported_and_may_come_back(robot: Robot) -> None
     assert robot.diagnosis('images').level == DiagnosticStatus.OK
 
 
+@pytest.mark.parametrize(('late_ms', 'named'), [(0, 'came before'), (300, '300 ms older')])
+def test_an_image_that_comes_twice_or_late_is_stale(robot: Robot, late_ms: int, named: str) -> None:
+    image = robot.image()
+    assert robot.answer_to(image)['status'] == 'localized'
+    before = len(robot.poses)
+    stamp_ns = messages.stamp_to_ns(image.header.stamp) - late_ms * 1_000_000
+    image.header.stamp = messages.stamp_from_ns(stamp_ns)
+    answer = robot.answer_to(image)
+    assert (answer['status'], answer['reason']) == ('refused', 'stale')
+    assert named in answer['detail']
+    assert robot.answer_to(robot.image())['status'] == 'localized'
+    assert len(robot.poses) == before + 1
+
+
 @pytest.mark.parametrize('black', [False, True])
 def test_relocalize_answers_with_the_result_of_the_next_image(robot: Robot, black: bool) -> None:
     pixels = np.zeros_like(robot.frame.image) if black else None
@@ -248,7 +263,7 @@ def test_relocalize_answers_with_the_result_of_the_next_image(robot: Robot, blac
     robot.answer_to(robot.image(pixels))
     asking.join(5.0)
     assert answers[0].success is not black
-    assert ('no texture' if black else 'inliers') in answers[0].message
+    assert ('too dark' if black else 'inliers') in answers[0].message
 
 
 def test_relocalize_says_so_when_no_image_comes(robot: Robot) -> None:
