@@ -93,3 +93,7 @@ class FrontEnd(Protocol):
     def match(self, query: LocalFeatures, references: Sequence[LocalFeatures]) -> list[Matches]:
         """Match one image against several at once; one :class:`Matches` a reference."""
         ...
+
+    def release(self) -> None:
+        """Give the memory of a device back; a front end on one cannot be used afterwards."""
+        ...

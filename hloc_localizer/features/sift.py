@@ -86,6 +86,9 @@ class Sift:
         """Match one image against several at once."""
         return match_nearest(query, references, self.options.match)
 
+    def release(self) -> None:
+        """Do nothing: no device is held."""
+
     def _detector(self) -> Any:
         """Return this thread's detector: OpenCV's is not safe to share."""
         detector = getattr(self._detectors, 'sift', None)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from hloc_localizer.errors import HlocLocalizerError, InputError
 from hloc_localizer.features.local_features import LocalFeatures
 from hloc_localizer.features.registry import create_front_end, front_end_options
 from hloc_localizer.geometry.camera import Camera
@@ -20,6 +21,7 @@ from hloc_localizer.localization.place_matching import create_matcher
 from hloc_localizer.localization.places import (
     Candidates,
     group_by_place,
+    margin,
     neighbours_of,
     retrieve,
 )
@@ -29,7 +31,7 @@ from hloc_localizer.localization.stage_clock import StageClock
 from hloc_localizer.maps.manifest import Manifest
 from hloc_localizer.maps.map import Map
 from hloc_localizer.numeric_threads import NumericThreads
-from hloc_localizer.retrieval.registry import create_global_descriptor
+from hloc_localizer.retrieval.registry import GlobalDescriptor, create_global_descriptor
 
 _MIN_KEYPOINTS = 20
 _SPARSE_KEYPOINTS = 300
@@ -76,23 +78,40 @@ class Localizer:
         self.map = map
         self.options = options or LocalizerOptions()
         self.options.check()
-        manifest = map.manifest
-        self._front_end = create_front_end(
-            manifest.front_end.name, self._front_end_values(manifest)
-        )
-        self._describe = create_global_descriptor(
-            manifest.global_descriptor.name, map.runtime.retrieval_arrays
-        )
         self._global_descriptors = map.runtime.global_descriptors.astype(np.float32)
         self._index = PointIndex(map.runtime)
-        self._matcher = create_matcher(map.runtime, self._index, self._front_end, self.options)
+        self._open()
         self._threads = NumericThreads.for_one_operation(self.options.threads)
         self._solver = PoseSolver(
             map.runtime,
             self._index,
             self.options,
-            keypoint_sigma_px=_keypoint_sigma(manifest.statistics.mean_reprojection_error_px),
+            keypoint_sigma_px=_keypoint_sigma(map.manifest.statistics.mean_reprojection_error_px),
         )
+
+    def _open(self) -> None:
+        """Make the front end that the map records, and what works with it."""
+        manifest, runtime = self.map.manifest, self.map.runtime
+        self._front_end = create_front_end(
+            manifest.front_end.name, self._front_end_values(manifest)
+        )
+        self._global_descriptor = create_global_descriptor(
+            manifest.global_descriptor.name,
+            runtime.retrieval_arrays,
+            manifest.global_descriptor.parameters,
+            device=self.options.device,
+        )
+        self._check_length(self._global_descriptor)
+        self._matcher = create_matcher(runtime, self._index, self._front_end, self.options)
+        self.closed = False
+
+    def _check_length(self, descriptor: GlobalDescriptor) -> None:
+        stored = self._global_descriptors.shape[1]
+        if descriptor.size != stored:
+            raise InputError(
+                f'{self.map.path}: its images have global descriptors of {stored} numbers, '
+                f"'{descriptor.name}' here makes {descriptor.size}; build the map again"
+            )
 
     def _front_end_values(self, manifest: Manifest) -> dict[str, Any]:
         values = dict(manifest.front_end.parameters)
@@ -102,8 +121,21 @@ class Localizer:
             values.update(device=self.options.device, threads=self.options.threads)
         return values
 
+    def close(self) -> None:
+        """
+        Give the memory of the front end's device back; :meth:`warm_up` makes ready again.
+
+        The map stays loaded. Without a device there is little to give back, and nothing is lost.
+        """
+        self.closed = True
+        self._matcher.release()
+        self._global_descriptor.release()
+        self._front_end.release()
+
     def warm_up(self) -> None:
         """Run once on noise, so that the first real image is not the slow one."""
+        if self.closed:
+            self._open()
         camera = self.map.runtime.cameras[0]
         noise = np.random.default_rng(0).integers(0, 255, (camera.height, camera.width), np.uint8)
         self.localize(noise, camera)
@@ -122,6 +154,8 @@ class Localizer:
         :param prior: (4, 4) ``map_from_camera`` where it may have been taken: the map images
             around it are tried beside those retrieved, and must convince like those.
         """
+        if self.closed:
+            raise HlocLocalizerError('the localizer is closed; warm_up() makes it ready again')
         with self._threads:
             return self._localize(image, camera, prior)
 
@@ -138,7 +172,7 @@ class Localizer:
             return _refused(why_few_features(image), clock)
         with clock('retrieve'):
             candidates = retrieve(
-                self._describe.describe(features),
+                self._global_descriptor.describe(image, features),
                 self._global_descriptors,
                 self._matcher.candidates,
             )
@@ -228,6 +262,9 @@ class Localizer:
             matches=len(best.matches) if best else attempt.matches,
             candidates=tuple(names[image] for image in candidates.images),
             retrieval_scores=tuple(float(score) for score in candidates.scores),
+            retrieval_margin=margin(
+                candidates, self.map.runtime, self.options.retrieval.min_covisible
+            ),
             keypoints=features.keypoints[best.matches.keypoint] if best else _NO_PIXELS,
             points=self.map.runtime.points[best.matches.point].astype(np.float64)
             if best

@@ -39,6 +39,10 @@ class PlaceMatcher(Protocol):
         """Match to groups of map images; the surest matches first."""
         ...
 
+    def release(self) -> None:
+        """Let go of what lies on the front end's device."""
+        ...
+
 
 def create_matcher(
     runtime: RuntimeMap, index: PointIndex, front_end: FrontEnd, options: LocalizerOptions
@@ -77,6 +81,9 @@ class DescriptorMatcher:
             max_keypoints=self._options.max_keypoints,
         )
 
+    def release(self) -> None:
+        """Do nothing: it works on the map's own arrays."""
+
 
 class NetworkMatcher:
     """Matches with all candidate images in one batch of a network such as LightGlue."""
@@ -94,6 +101,10 @@ class NetworkMatcher:
         found = self._front_end.match(query, [self._reference(image) for image in images])
         by_image = dict(zip(images, found, strict=True))
         return [self._merged(place, by_image) for place in places]
+
+    def release(self) -> None:
+        """Let go of the references that lie on the device."""
+        self._prepared.clear()
 
     def _reference(self, image: int) -> LocalFeatures:
         """Return the keypoints of a map image that have a point, ready for the matcher."""

@@ -18,6 +18,8 @@ class Candidates:
     """(K,) indices of map images."""
     scores: NDArray[np.float32]
     """(K,) cosines of the global descriptors."""
+    similarity: NDArray[np.float32]
+    """(I,) cosines of all map images."""
     stand_out: bool = True
     """Whether the best is more like the query than the best of as many unrelated images would
     be. Not a proof: images with few features are localized without it."""
@@ -36,7 +38,7 @@ def retrieve(
     """
     scores = map_descriptors @ global_descriptor
     order = np.argsort(-scores, kind='stable')[:count]
-    return Candidates(order, scores[order], _stands_out(scores))
+    return Candidates(order, scores[order], scores, _stands_out(scores))
 
 
 def _stands_out(scores: NDArray[np.float32]) -> bool:
@@ -46,6 +48,25 @@ def _stands_out(scores: NDArray[np.float32]) -> bool:
         return False
     above = (float(scores.max()) - float(scores.mean())) / spread
     return bool(above > np.sqrt(2.0 * np.log(max(len(scores), 2))))
+
+
+def margin(candidates: Candidates, runtime: RuntimeMap, min_covisible: int) -> float | None:
+    """
+    Return how far the best candidate's score is above that of any image of another place.
+
+    Another place is an image that shares fewer points with the best one. None where there is none.
+    """
+    if len(candidates.images) == 0:
+        return None
+    best = int(candidates.images[0])
+    begin, end = runtime.covisible_offsets[best : best + 2]
+    enough = runtime.covisible_count[begin:end] >= min_covisible
+    elsewhere = np.ones(len(candidates.similarity), np.bool_)
+    elsewhere[best] = False
+    elsewhere[runtime.covisible_image[begin:end][enough]] = False
+    if not elsewhere.any():
+        return None
+    return float(candidates.scores[0] - candidates.similarity[elsewhere].max())
 
 
 def group_by_place(

@@ -59,6 +59,8 @@ class Localization:
     candidates: tuple[str, ...]
     """Names of the retrieved map images, best first."""
     retrieval_scores: tuple[float, ...] = ()
+    retrieval_margin: float | None = None
+    """How far the best score is above that of any map image of another place; None without one."""
     keypoints: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 2), np.float32))
     """(M, 2) pixels of the matched query keypoints."""
     points: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))

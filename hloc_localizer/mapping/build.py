@@ -29,6 +29,12 @@ from hloc_localizer.mapping.matching import MapImage, match_pairs
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.pairs import pairs_from_poses, pairs_from_retrieval
 from hloc_localizer.mapping.report import BuildReport
+from hloc_localizer.mapping.retrieval import (
+    ImageDescriber,
+    Retrieval,
+    image_describer,
+    retrieval_of,
+)
 from hloc_localizer.mapping.tracks import tracks_of
 from hloc_localizer.maps import (
     Component,
@@ -46,7 +52,6 @@ from hloc_localizer.maps.hloc_files import (
 )
 from hloc_localizer.numeric_threads import NumericThreads
 from hloc_localizer.progress import Progress, SilentProgress
-from hloc_localizer.retrieval.vlad import Vlad, learn_vlad
 from hloc_localizer.sources.frame import Source
 
 MIN_IMAGES = 3
@@ -63,8 +68,7 @@ class _Model:
     cameras: Mapping[str, Camera]
     """With their refined calibration."""
     front_end: Component
-    vlad: Vlad
-    global_descriptors: NDArray[np.float32]
+    retrieval: Retrieval
     reconstruction: Any
     """``pycolmap.Reconstruction``."""
     poses: NDArray[np.float64]
@@ -97,8 +101,8 @@ def build_map(
             list(model.cameras.values()),
             model.poses,
             tracks,
-            global_descriptors=model.global_descriptors,
-            retrieval_arrays=model.vlad.arrays,
+            global_descriptors=model.retrieval.descriptors,
+            retrieval_arrays=model.retrieval.arrays,
             options=options.compilation,
         )
         stages.begin('write')
@@ -149,22 +153,22 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
 
     threads = options.threads or os.cpu_count() or 1
     front_end = _front_end(options, stages.progress)
+    describer = image_describer(options.global_descriptor, options.image_descriptor)
     cameras = dict(source.cameras)
     workers = threads if front_end.parallel else 1
     numeric = (
         NumericThreads.for_workers() if front_end.parallel else NumericThreads(opencv=0, blas=0)
     )
     with numeric:
-        images = _images(source, cameras, front_end, options, workers, stages)
+        images = _images(source, cameras, front_end, describer, options, workers, stages)
     poses = np.stack([image.map_from_camera for image in images])
     stages.begin('describe')
-    vlad = _learn_vlad(images, options)
-    global_descriptors = np.stack([vlad.describe(image.features) for image in images])
+    retrieval = retrieval_of(images, describer, options.vlad)
     image_cameras = [list(cameras.values())[image.camera] for image in images]
     pairs = sorted(
         {
             *pairs_from_poses(image_cameras, poses, options.pairs),
-            *pairs_from_retrieval(global_descriptors, poses, options.pairs),
+            *pairs_from_retrieval(retrieval.descriptors, poses, options.pairs),
         }
     )
     if not pairs:
@@ -194,8 +198,7 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
         recorded_cameras=cameras,
         cameras=dict(zip(cameras, refined, strict=True)),
         front_end=_component(front_end, options),
-        vlad=vlad,
-        global_descriptors=global_descriptors,
+        retrieval=retrieval,
         reconstruction=reconstruction,
         poses=np.stack(poses_of(reconstruction)),
     )
@@ -227,6 +230,7 @@ def _images(
     source: Source,
     cameras: Mapping[str, Camera],
     front_end: FrontEnd,
+    describer: ImageDescriber | None,
     options: BuildOptions,
     threads: int,
     stages: _Stages,
@@ -242,6 +246,7 @@ def _images(
             threads=threads,
             max_images=options.frames.max_images,
             advance=advance,
+            describe=describer,
         )
     )
     for note in source.notes:
@@ -258,13 +263,6 @@ def _images(
     return images
 
 
-def _learn_vlad(images: Sequence[MapImage], options: BuildOptions) -> Vlad:
-    try:
-        return learn_vlad([image.features for image in images], options.vlad)
-    except ValueError as error:
-        raise InputError(f'the images have too little texture for a map: {error}') from error
-
-
 def _write_files(folder: Path, model: _Model) -> None:
     (folder / 'sfm').mkdir()
     model.reconstruction.write_binary(folder / 'sfm')
@@ -273,7 +271,7 @@ def _write_files(folder: Path, model: _Model) -> None:
         folder / GLOBAL_FEATURES_NAME,
         {
             image.name: descriptor
-            for image, descriptor in zip(model.images, model.global_descriptors, strict=True)
+            for image, descriptor in zip(model.images, model.retrieval.descriptors, strict=True)
         },
     )
 
@@ -286,7 +284,7 @@ def _manifest(
         cameras=dict(model.cameras),
         recorded_cameras=dict(model.recorded_cameras),
         front_end=model.front_end,
-        global_descriptor=Component(Vlad.name, options.vlad.as_dict()),
+        global_descriptor=model.retrieval.component,
         map_frame=options.source.map_frame,
         metric=True,
         # Recorded poses are in the map frame of the robot, whose z is up by REP-103.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.features.local_features import FrontEnd
@@ -23,6 +25,7 @@ def extract_images(
     threads: int,
     max_images: int,
     advance: Callable[[int], None],
+    describe: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None,
 ) -> Iterator[MapImage]:
     """
     Yield map images in the order of their frames.
@@ -32,12 +35,17 @@ def extract_images(
 
     :param cameras: by the frames' camera names; the index in this order becomes
         :attr:`MapImage.camera`.
+    :param describe: makes :attr:`MapImage.global_descriptor`, where a network does.
     :raises InputError: for more images than allowed.
     """
     indices = {name: index for index, name in enumerate(cameras)}
 
     def work(frame: Frame) -> MapImage:
-        return map_image(frame, cameras[frame.camera_name], indices[frame.camera_name], front_end)
+        camera, index = cameras[frame.camera_name], indices[frame.camera_name]
+        image = map_image(frame, camera, index, front_end)
+        if describe is None:
+            return image
+        return dataclasses.replace(image, global_descriptor=describe(frame.image))
 
     pending: deque[Future[MapImage]] = deque()
     count = 0

@@ -23,6 +23,7 @@ from hloc_localizer.mapping.import_report import ImportReport
 from hloc_localizer.mapping.matching import MapImage, match_pairs
 from hloc_localizer.mapping.options import PairOptions
 from hloc_localizer.mapping.pairs import Pairs, pairs_from_poses, pairs_from_retrieval
+from hloc_localizer.mapping.retrieval import image_describer, retrieval_of
 from hloc_localizer.mapping.tracks import Tracks, tracks_of
 from hloc_localizer.maps import Component, Manifest, MapWriter, Provenance, Statistics
 from hloc_localizer.maps.colmap_model import ColmapModel, read_colmap_model
@@ -34,7 +35,6 @@ from hloc_localizer.maps.hloc_files import (
 )
 from hloc_localizer.maps.hloc_layout import is_colmap_model
 from hloc_localizer.progress import Progress, SilentProgress
-from hloc_localizer.retrieval.vlad import Vlad, learn_vlad
 from hloc_localizer.sources import image_codec
 from hloc_localizer.sources.frame import Frame
 
@@ -70,6 +70,7 @@ def import_colmap(
     front_end = create_front_end(options.front_end, values)
     cameras = {f'camera_{camera_id}': camera for camera_id, camera in model.cameras.items()}
     with MapWriter(output, overwrite=options.overwrite) as writer:
+        describer = image_describer(options.global_descriptor, options.image_descriptor)
         progress.stage('extract', len(model.images))
         map_images = list(
             extract_images(
@@ -79,11 +80,12 @@ def import_colmap(
                 threads=threads,
                 max_images=len(model.images),
                 advance=progress.advance,
+                describe=describer,
             )
         )
         progress.stage('describe')
-        vlad = _learn_vlad(path, map_images, options)
-        described = np.stack([vlad.describe(image.features) for image in map_images])
+        retrieval = retrieval_of(map_images, describer, options.vlad, what=f'{path}: the images')
+        described = retrieval.descriptors
         pairs = sorted({
             *_pairs_of_model(model, options.pairs),
             *pairs_from_retrieval(
@@ -106,7 +108,7 @@ def import_colmap(
             _poses(reconstruction),
             tracks,
             global_descriptors=described,
-            retrieval_arrays=vlad.arrays,
+            retrieval_arrays=retrieval.arrays,
             options=options.compilation,
         )
         progress.stage('write')
@@ -118,7 +120,7 @@ def import_colmap(
             cameras=dict(zip(cameras, refined, strict=True)),
             recorded_cameras=cameras,
             front_end=component,
-            global_descriptor=Component(Vlad.name, options.vlad.as_dict()),
+            global_descriptor=retrieval.component,
             map_frame=options.map_frame,
             metric=options.metric,
             gravity_aligned=options.gravity_aligned,
@@ -192,13 +194,6 @@ def _read_image(file: Path) -> Any:
         raise InputError(f'{file}: cannot be read: {error.strerror}') from error
     except InputError as error:
         raise InputError(f'{file}: {error}') from error
-
-
-def _learn_vlad(path: Path, images: Sequence[MapImage], options: ColmapImportOptions) -> Vlad:
-    try:
-        return learn_vlad([image.features for image in images], options.vlad)
-    except ValueError as error:
-        raise InputError(f'{path}: too little texture in the images for a map: {error}') from error
 
 
 def _pairs_of_model(model: ColmapModel, options: PairOptions) -> Pairs:

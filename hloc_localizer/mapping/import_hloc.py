@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from hloc_localizer.mapping.import_choice import agreeing_parts
 from hloc_localizer.mapping.import_options import HlocImportOptions
 from hloc_localizer.mapping.import_report import ImportReport
 from hloc_localizer.mapping.matching import MapImage
+from hloc_localizer.mapping.retrieval import Retrieval, retrieval_of
 from hloc_localizer.mapping.tracks import Tracks
 from hloc_localizer.maps import Component, Manifest, MapWriter, Provenance, Statistics
 from hloc_localizer.maps.colmap_model import ColmapModel, ModelImage
@@ -33,16 +33,7 @@ from hloc_localizer.maps.hloc_files import (
 from hloc_localizer.maps.hloc_layout import FeaturesFile, HlocFolder, find_hloc_folder
 from hloc_localizer.progress import Progress, SilentProgress
 from hloc_localizer.retrieval.registry import create_global_descriptor
-from hloc_localizer.retrieval.vlad import Vlad, learn_vlad
-
-
-@dataclass(frozen=True)
-class _Retrieval:
-    component: Component
-    descriptors: NDArray[np.float32]
-    """(I, G)."""
-    arrays: Mapping[str, NDArray[Any]]
-    note: str = ''
+from hloc_localizer.retrieval.vlad import Vlad
 
 
 def import_hloc(
@@ -70,7 +61,7 @@ def import_hloc(
         images = _map_images(model, features)
         tracks = _tracks(model)
         progress.stage('describe')
-        retrieval = _retrieval(folder, images, options)
+        retrieval, retrieval_notes = _retrieval(folder, file, images, options)
         progress.stage('compile')
         runtime = compile_map(
             images,
@@ -85,7 +76,7 @@ def import_hloc(
         _write_files(writer.path, model, features, retrieval)
         manifest = _manifest(folder, file, model, tracks, component, retrieval, options)
         written = writer.finish(manifest, runtime)
-    return ImportReport(written, tuple(note for note in (*notes, retrieval.note) if note))
+    return ImportReport(written, tuple(note for note in (*notes, *retrieval_notes) if note))
 
 
 def _front_end(
@@ -166,25 +157,47 @@ def _tracks(model: ColmapModel) -> Tracks:
 
 
 def _retrieval(
-    folder: HlocFolder, images: Sequence[MapImage], options: HlocImportOptions
-) -> _Retrieval:
+    folder: HlocFolder,
+    file: FeaturesFile,
+    images: Sequence[MapImage],
+    options: HlocImportOptions,
+) -> tuple[Retrieval, list[str]]:
     """Take the folder's global descriptor if queries can be described by it here, else VLAD."""
-    notes = []
+    notes: list[str] = []
     for path, name in folder.global_features:
         if name == Vlad.name:  # learned on a map, and learned again here
             continue
         try:
-            create_global_descriptor(name, {})
-            return _Retrieval(Component(name), _global_descriptors(path, images), {})
+            descriptors = _global_descriptors(path, images)
+            component = Component(name, _parameters_of(file, name))
+            _check_computable(component, descriptors)
+            return Retrieval(component, descriptors, {}), notes
         except InputError as error:
             notes.append(f'{path.name} is not used: {error}')
-    try:
-        vlad = learn_vlad([image.features for image in images], options.vlad)
-    except ValueError as error:
-        raise InputError(f'{folder.path}: too few features for a map: {error}') from error
-    descriptors = np.stack([vlad.describe(image.features) for image in images])
-    component = Component(Vlad.name, options.vlad.as_dict())
-    return _Retrieval(component, descriptors, vlad.arrays, '; '.join(notes))
+    return retrieval_of(images, None, options.vlad, what=f'{folder.path}: the images'), notes
+
+
+def _parameters_of(file: FeaturesFile, name: str) -> dict[str, Any]:
+    """Return how the images were described, which maps exported by us say and hloc's do not."""
+    stated = file.origin.get('global_descriptor')
+    if not isinstance(stated, dict) or stated.get('name') != name:
+        return {}
+    parameters = stated.get('parameters')
+    if not isinstance(parameters, dict):
+        raise InputError(f'{file.path}: the parameters of its global descriptor are damaged')
+    return parameters
+
+
+def _check_computable(component: Component, descriptors: NDArray[np.float32]) -> None:
+    """Check that queries can be described as the images of the folder were."""
+    name = component.name
+    computed = create_global_descriptor(name, {}, component.parameters, device='cpu')
+    computed.release()
+    if computed.size != descriptors.shape[1]:
+        raise InputError(
+            f"its descriptors have {descriptors.shape[1]} numbers, '{name}' here makes "
+            f'{computed.size}'
+        )
 
 
 def _global_descriptors(path: Path, images: Sequence[MapImage]) -> NDArray[np.float32]:
@@ -201,7 +214,7 @@ def _write_files(
     folder: Path,
     model: ColmapModel,
     features: Mapping[str, LocalFeatures],
-    retrieval: _Retrieval,
+    retrieval: Retrieval,
 ) -> None:
     (folder / 'sfm').mkdir()
     model.reconstruction.write_binary(folder / 'sfm')
@@ -217,7 +230,7 @@ def _manifest(
     model: ColmapModel,
     tracks: Tracks,
     component: Component,
-    retrieval: _Retrieval,
+    retrieval: Retrieval,
     options: HlocImportOptions,
 ) -> Manifest:
     count = len(tracks.points)

@@ -13,6 +13,8 @@ from hloc_localizer.features.learned.options import (
 from hloc_localizer.features.sift import SiftOptions
 from hloc_localizer.mapping.options import CompilationOptions, PairOptions, ReconstructionOptions
 from hloc_localizer.options import Options, option
+from hloc_localizer.retrieval.learned.options import LearnedDescriptorOptions
+from hloc_localizer.retrieval.registry import global_descriptor_names
 from hloc_localizer.retrieval.vlad import VladOptions
 
 
@@ -64,7 +66,13 @@ class ColmapImportOptions(Options):
     aliked: AlikedOptions = option(AlikedOptions, 'The front end aliked.')
     disk: DiskOptions = option(DiskOptions, 'The front end disk.')
     superpoint: SuperPointOptions = option(SuperPointOptions, 'The front end superpoint.')
-    vlad: VladOptions = option(VladOptions, 'The global descriptor.')
+    global_descriptor: str = option(
+        'vlad', 'What finds the map images like a query.', choices=global_descriptor_names()
+    )
+    vlad: VladOptions = option(VladOptions, 'The global descriptor vlad.')
+    image_descriptor: LearnedDescriptorOptions = option(
+        LearnedDescriptorOptions, 'A global descriptor that is a network.'
+    )
     pairs: PairOptions = option(PairOptions, 'Pairs of images that are matched.')
     reconstruction: HeldPosesOptions = option(HeldPosesOptions, 'Points.')
     compilation: CompilationOptions = option(CompilationOptions, "The localizer's file.")

@@ -31,6 +31,8 @@ class MapImage:
     """(N, 2) keypoints on the plane z = 1; NaN where the camera model ends."""
     colors: NDArray[np.uint8]
     """(N, 3) RGB of the image at the keypoints."""
+    global_descriptor: NDArray[np.float32] | None = None
+    """(G,), where a network described the image as it was read."""
 
 
 PairMatches = dict[tuple[int, int], NDArray[np.int32]]

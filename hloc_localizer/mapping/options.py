@@ -13,6 +13,8 @@ from hloc_localizer.features.learned.options import (
 from hloc_localizer.features.registry import front_end_names
 from hloc_localizer.features.sift import SiftOptions
 from hloc_localizer.options import Options, option
+from hloc_localizer.retrieval.learned.options import LearnedDescriptorOptions
+from hloc_localizer.retrieval.registry import global_descriptor_names
 from hloc_localizer.retrieval.vlad import VladOptions
 from hloc_localizer.sources.options import SourceOptions
 
@@ -123,7 +125,16 @@ class BuildOptions(Options):
     aliked: AlikedOptions = option(AlikedOptions, 'The front end aliked.')
     disk: DiskOptions = option(DiskOptions, 'The front end disk.')
     superpoint: SuperPointOptions = option(SuperPointOptions, 'The front end superpoint.')
-    vlad: VladOptions = option(VladOptions, 'The global descriptor.')
+    global_descriptor: str = option(
+        'vlad',
+        'What finds the map images like a query: vlad is learned on the map, the others are '
+        'networks with weights.',
+        choices=global_descriptor_names(),
+    )
+    vlad: VladOptions = option(VladOptions, 'The global descriptor vlad.')
+    image_descriptor: LearnedDescriptorOptions = option(
+        LearnedDescriptorOptions, 'A global descriptor that is a network.'
+    )
     frames: FrameSelectionOptions = option(FrameSelectionOptions, 'Frames that become images.')
     pairs: PairOptions = option(PairOptions, 'Pairs of images that are matched.')
     reconstruction: ReconstructionOptions = option(ReconstructionOptions, 'Points.')

@@ -15,6 +15,7 @@ from hloc_localizer.maps.container import camera_as_plain
 from hloc_localizer.maps.hloc_confs import LOCAL_CONFS
 from hloc_localizer.maps.hloc_files import FEATURES_NAME, GLOBAL_FEATURES_NAME
 from hloc_localizer.maps.hloc_layout import ORIGIN_ATTRIBUTE
+from hloc_localizer.maps.manifest import Component
 from hloc_localizer.maps.map import Map
 
 MODEL_FOLDER = 'sfm'
@@ -129,14 +130,18 @@ def _origin(loaded: Map) -> dict[str, Any]:
         for name, camera in manifest.cameras.items()
         if name in manifest.recorded_cameras
     ]
-    front_end = manifest.front_end
     return {
-        'front_end': {'name': front_end.name, 'parameters': _plain(dict(front_end.parameters))},
+        'front_end': _component(manifest.front_end),
+        'global_descriptor': _component(manifest.global_descriptor),
         'map_frame': manifest.map_frame,
         'metric': manifest.metric,
         'gravity_aligned': manifest.gravity_aligned,
         'recorded_cameras': recorded,
     }
+
+
+def _component(component: Component) -> dict[str, Any]:
+    return {'name': component.name, 'parameters': _plain(dict(component.parameters))}
 
 
 def _plain(value: Any) -> Any:

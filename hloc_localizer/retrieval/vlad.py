@@ -47,6 +47,11 @@ class Vlad:
         self._half_norms = 0.5 * (self._words**2).sum(axis=1)
 
     @property
+    def size(self) -> int:
+        """G, the length of a descriptor."""
+        return int(self._projection.shape[1])
+
+    @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What was learned, to be stored with the map."""
         return {

@@ -91,7 +91,7 @@ class LocalizerNode(LifecycleNode):
         return self._transition(self._activate)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop localizing; the map stays loaded."""
+        """Stop localizing and give a GPU's memory back; the map stays loaded."""
         return self._transition(self._deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -146,6 +146,8 @@ class LocalizerNode(LifecycleNode):
 
     def _activate(self) -> None:
         assert self._localizer is not None
+        if self._localizer.closed:
+            self._localizer.warm_up()
         options = self._options
         self._diagnostics = Diagnostics(name=self.get_name(), stale_after_s=options.stale_after_s)
         self._initial_pose = InitialPose(
@@ -230,6 +232,8 @@ class LocalizerNode(LifecycleNode):
         if self._active is not None:
             self._active.close()
             self._active = None
+        if self._localizer is not None:
+            self._localizer.close()
 
     def _cleanup(self) -> None:
         self._deactivate()

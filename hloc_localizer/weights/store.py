@@ -53,6 +53,18 @@ def condition(checkpoint: Checkpoint) -> Condition:
     return Condition.VERIFIED if _sha256(path) in checkpoint.sha256 else Condition.WRONG
 
 
+def checksum(checkpoint: Checkpoint) -> str:
+    """
+    Return the SHA-256 of the file of a checkpoint that is there.
+
+    :raises InputError: when it cannot be read.
+    """
+    try:
+        return _sha256(weights_path(checkpoint))
+    except OSError as error:
+        raise InputError(f'weights {weights_path(checkpoint)}: {error.strerror}') from error
+
+
 def require(checkpoint: Checkpoint) -> Path:
     """
     Return the path of a file that is there and, where a checksum is published, is the right one.

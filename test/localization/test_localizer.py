@@ -96,6 +96,8 @@ def test_result_tells_what_the_pose_was_made_of(
     assert result.matches == len(result.keypoints) == len(result.points)
     assert set(result.candidates) <= set(room.runtime.image_names)
     assert list(result.retrieval_scores) == sorted(result.retrieval_scores, reverse=True)
+    assert result.retrieval_margin is not None
+    assert 0.0 < result.retrieval_margin < result.retrieval_scores[0] + 1.0
     calibration = room.manifest.cameras[queries[0].camera_name]
     pose = posed(result)
     in_camera = (result.points - pose[:3, 3]) @ pose[:3, :3]

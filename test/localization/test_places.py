@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic_map import make_runtime
 
-from hloc_localizer.localization.places import group_by_place, neighbours_of, retrieve
+from hloc_localizer.localization.places import group_by_place, margin, neighbours_of, retrieve
 from hloc_localizer.maps import RuntimeMap
 
 
@@ -37,6 +37,28 @@ def test_equally_similar_images_come_in_the_order_of_the_map() -> None:
     assert retrieve(same[0], same, 3).images.tolist() == [0, 1, 2]
     # A query without features is like nothing, and told so by its scores.
     np.testing.assert_array_equal(retrieve(np.zeros(4, np.float32), same, 2).scores, 0.0)
+
+
+def test_the_margin_is_to_the_best_image_of_another_place(runtime: RuntimeMap) -> None:
+    stored = runtime.global_descriptors.astype(np.float32)
+    query = stored[4] + 0.5 * stored[2] + 0.4 * stored[1]
+    query /= np.linalg.norm(query)
+    found = retrieve(query, stored, 2)
+    assert found.images.tolist() == [4, 2]
+    # 2 shares points with 4 and is the same place; 1, 3 and 5 are another one.
+    expected = stored[4] @ query - (stored[[1, 3, 5]] @ query).max()
+    assert margin(found, runtime, 10) == pytest.approx(float(expected), abs=1e-6)
+    alone = float(stored[4] @ query - stored[2] @ query)
+    assert margin(found, runtime, 26) == pytest.approx(alone, abs=1e-6)
+    everything = dataclasses.replace(
+        runtime,
+        covisible_offsets=np.arange(0, 31, 5),
+        covisible_image=np.array(
+            [other for one in range(6) for other in range(6) if other != one], np.int32
+        ),
+        covisible_count=np.full(30, 30, np.int32),
+    )
+    assert margin(found, everything, 10) is None
 
 
 def test_candidates_that_share_points_are_one_place(runtime: RuntimeMap) -> None:

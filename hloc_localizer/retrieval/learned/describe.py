@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -80,11 +81,11 @@ def create_learned_descriptor(
         return LearnedDescriptor(name=name, network=network, options=options, device=device)
 
 
-def _reduced(image: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
-    """Reduce an image whose longest side is longer, as hloc does."""
+def _reduced(image: NDArray[np.uint8], longest: int) -> NDArray[Any]:
+    """Reduce an image whose longest side is longer, as hloc does: in floating point."""
     height, width = image.shape[:2]
     if max(height, width) <= longest:
         return image
     scale = longest / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA))
