@@ -32,7 +32,6 @@ from hloc_localizer.errors import HlocLocalizerError
 from hloc_localizer.features.learned.create import build_networks
 from hloc_localizer.features.learned.device import describe_device, resolve_device
 from hloc_localizer.features.learned.extraction import image_tensor
-from hloc_localizer.features.learned.nearest_neighbour import match_nearest
 from hloc_localizer.features.learned.options import LearnedOptions
 from hloc_localizer.features.registry import front_end_options
 
@@ -118,13 +117,15 @@ class _Frame:
     def __init__(
         self, networks: Any, options: LearnedOptions, size: tuple[int, int], candidates: int
     ) -> None:
-        self._extractor, self._lightglue, self._device = networks
+        self._extractor, self._matcher, self._device = networks
         self._options = options
         self._size = size
         self._noise = np.random.default_rng(0).integers(0, 255, (*size[::-1], 3), np.uint8)
         self._own = self._features()
         # Like those of a map: on the device, in half precision.
-        self._references = [_halved(self._prepared(*self._features())) for _ in range(candidates)]
+        self._references = [
+            self._matcher.resident(self._prepared(*self._features())) for _ in range(candidates)
+        ]
 
     @property
     def stages(self) -> list[Callable[[], None]]:
@@ -151,11 +152,7 @@ class _Frame:
 
     def match(self) -> None:
         """Match the query against all candidates."""
-        if self._lightglue is None:
-            neighbours = self._options.nearest_neighbour
-            self._matches = match_nearest(self._query, self._references, neighbours)
-        else:
-            self._matches = self._lightglue(self._query, self._references)
+        self._matches = self._matcher(self._query, self._references)
 
     def result(self) -> None:
         """Bring the matches back."""
@@ -169,15 +166,7 @@ class _Frame:
         return keypoints, F.normalize(descriptors, dim=1)
 
     def _prepared(self, keypoints: torch.Tensor, descriptors: torch.Tensor) -> Any:
-        if self._lightglue is None:
-            return descriptors
-        return self._lightglue.prepare(keypoints, descriptors, self._size)
-
-
-def _halved(prepared: Any) -> Any:
-    if isinstance(prepared, torch.Tensor):
-        return prepared.half()
-    return type(prepared)(*(tensor.half() for tensor in prepared))
+        return self._matcher.prepare(keypoints, descriptors, self._size)
 
 
 def _medians(

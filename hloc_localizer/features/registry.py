@@ -71,6 +71,6 @@ def create_front_end(name: str, values: Mapping[str, Any] | None = None) -> Fron
     :raises InputError: for an unknown name or option, a wrong value, or missing weights.
     """
     if name == 'auto':
-        name = choose_front_end(values or {})
+        name, _ = choose_front_end(dict.fromkeys(_FRONT_ENDS, values or {}))
     options = front_end_options(name)().with_values(values or {})
     return _FRONT_ENDS[name][1](options)

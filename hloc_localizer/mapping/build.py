@@ -16,15 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
-from hloc_localizer.features.learned.choose import choose_front_end
-from hloc_localizer.features.learned.options import MACHINE_OPTIONS
 from hloc_localizer.features.local_features import FrontEnd
-from hloc_localizer.features.registry import create_front_end
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping.compilation import compile_map, point_colors
 from hloc_localizer.mapping.extraction import extract_images
 from hloc_localizer.mapping.frame_selection import select_frames
+from hloc_localizer.mapping.front_end import component_of, open_front_end
 from hloc_localizer.mapping.matching import MapImage, match_pairs
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.pairs import pairs_from_poses, pairs_from_retrieval
@@ -152,7 +150,7 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
     from hloc_localizer.mapping.reconstruction import poses_of, reconstruct
 
     threads = options.threads or os.cpu_count() or 1
-    front_end = _front_end(options, stages.progress)
+    front_end = open_front_end(options, stages.progress)
     describer = image_describer(options.global_descriptor, options.image_descriptor)
     cameras = dict(source.cameras)
     workers = threads if front_end.parallel else 1
@@ -197,7 +195,7 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
         images=images,
         recorded_cameras=cameras,
         cameras=dict(zip(cameras, refined, strict=True)),
-        front_end=_component(front_end, options),
+        front_end=component_of(front_end, options),
         retrieval=retrieval,
         reconstruction=reconstruction,
         poses=np.stack(poses_of(reconstruction)),
@@ -208,22 +206,6 @@ def _show(reconstruction: Any, images: Sequence[MapImage], progress: Progress) -
     """Show the points so far to who listens."""
     tracks = tracks_of(reconstruction)
     progress.cloud(tracks.points, point_colors(images, tracks))
-
-
-def _front_end(options: BuildOptions, progress: Progress) -> FrontEnd:
-    name = options.front_end
-    if name == 'auto':
-        name = choose_front_end(options.as_dict()['xfeat'])
-        progress.note(f"front end '{name}' is the best whose weights and device are here")
-    values: dict[str, Any] = options.as_dict()[name]
-    return create_front_end(name, values)
-
-
-def _component(front_end: FrontEnd, options: BuildOptions) -> Component:
-    """Return what the map records: what the localizer must do alike, not what machine it was."""
-    values: dict[str, Any] = options.as_dict()[front_end.name]
-    kept = {key: value for key, value in values.items() if key not in MACHINE_OPTIONS}
-    return Component(front_end.name, kept)
 
 
 def _images(

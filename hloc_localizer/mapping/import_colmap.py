@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
-from hloc_localizer.features.registry import create_front_end, front_end_options
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping.compilation import compile_map
 from hloc_localizer.mapping.extraction import extract_images
+from hloc_localizer.mapping.front_end import component_of, open_front_end
 from hloc_localizer.mapping.import_options import ColmapImportOptions
 from hloc_localizer.mapping.import_report import ImportReport
 from hloc_localizer.mapping.matching import MapImage, match_pairs
@@ -25,7 +25,7 @@ from hloc_localizer.mapping.options import PairOptions
 from hloc_localizer.mapping.pairs import Pairs, pairs_from_poses, pairs_from_retrieval
 from hloc_localizer.mapping.retrieval import image_describer, retrieval_of
 from hloc_localizer.mapping.tracks import Tracks, tracks_of
-from hloc_localizer.maps import Component, Manifest, MapWriter, Provenance, Statistics
+from hloc_localizer.maps import Manifest, MapWriter, Provenance, Statistics
 from hloc_localizer.maps.colmap_model import ColmapModel, read_colmap_model
 from hloc_localizer.maps.hloc_files import (
     FEATURES_NAME,
@@ -66,8 +66,8 @@ def import_colmap(
     model = read_colmap_model(_model_folder(path))
     folder = images or _image_folder(model.path)
     _check_images(folder, model)
-    values = options.as_dict().get(options.front_end, {})
-    front_end = create_front_end(options.front_end, values)
+    front_end = open_front_end(options, progress)
+    workers = threads if front_end.parallel else 1
     cameras = {f'camera_{camera_id}': camera for camera_id, camera in model.cameras.items()}
     with MapWriter(output, overwrite=options.overwrite) as writer:
         describer = image_describer(options.global_descriptor, options.image_descriptor)
@@ -77,7 +77,7 @@ def import_colmap(
                 _frames(folder, model),
                 cameras,
                 front_end,
-                threads=threads,
+                threads=workers,
                 max_images=len(model.images),
                 advance=progress.advance,
                 describe=describer,
@@ -94,7 +94,7 @@ def import_colmap(
         })  # fmt: skip
         progress.stage('match', len(pairs))
         matches = match_pairs(
-            map_images, pairs, front_end, threads=threads, advance=progress.advance
+            map_images, pairs, front_end, threads=workers, advance=progress.advance
         )
         progress.stage('triangulate')
         reconstruction, refined = _triangulate(
@@ -113,13 +113,10 @@ def import_colmap(
         )
         progress.stage('write')
         _write_files(writer.path, map_images, described, reconstruction)
-        component = Component(
-            front_end.name, front_end_options(front_end.name)().with_values(values).as_dict()
-        )
         manifest = Manifest(
             cameras=dict(zip(cameras, refined, strict=True)),
             recorded_cameras=cameras,
-            front_end=component,
+            front_end=component_of(front_end, options),
             global_descriptor=retrieval.component,
             map_frame=options.map_frame,
             metric=options.metric,

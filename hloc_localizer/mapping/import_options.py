@@ -10,6 +10,7 @@ from hloc_localizer.features.learned.options import (
     SuperPointOptions,
     XFeatOptions,
 )
+from hloc_localizer.features.registry import front_end_names
 from hloc_localizer.features.sift import SiftOptions
 from hloc_localizer.mapping.options import CompilationOptions, PairOptions, ReconstructionOptions
 from hloc_localizer.options import Options, option
@@ -60,7 +61,11 @@ class HlocImportOptions(Options):
 class ColmapImportOptions(Options):
     """How a COLMAP model and its images become a map."""
 
-    front_end: str = option('sift', 'Local features and their matcher.')
+    front_end: str = option(
+        'sift',
+        'Local features and their matcher; auto: the best whose weights and device are here.',
+        choices=('auto', *front_end_names()),
+    )
     sift: SiftOptions = option(SiftOptions, 'The front end sift.')
     xfeat: XFeatOptions = option(XFeatOptions, 'The front end xfeat.')
     aliked: AlikedOptions = option(AlikedOptions, 'The front end aliked.')

@@ -12,44 +12,60 @@ from hloc_localizer.weights.store import Condition, condition
 
 _LOG = logging.getLogger(__name__)
 
-_NEEDED = {
-    'aliked': ('aliked-n16', 'aliked-lightglue'),
-    'disk': ('disk', 'disk-lightglue'),
-    'xfeat': ('xfeat', 'xfeat-lighterglue'),
+_MATCHERS = {
+    'aliked': 'aliked-lightglue',
+    'disk': 'disk-lightglue',
+    'xfeat': 'xfeat-lighterglue',
 }
-"""Front ends that may be chosen and their weights; SuperPoint's licence must be chosen by hand."""
+"""
+Front ends that may be chosen, best first, and the weights of their LightGlue.
 
-_ON_GPU = ('aliked', 'disk', 'xfeat')
-_ON_CPU = ('xfeat',)
-"""Best first. On a CPU the nine wide layers of LightGlue take seconds a frame."""
+SuperPoint's licence must be chosen by hand.
+"""
+
+_QUICK_ON_CPU = ('xfeat',)
+"""On a CPU the nine wide layers of the other LightGlues take seconds a frame."""
 
 
-def choose_front_end(values: Mapping[str, Any]) -> str:
+def choose_front_end(values: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
     """
-    Return the name of the best front end that can run here, and log why.
+    Choose the best front end that can run here, and log why.
 
-    :param values: the options that it will get; ``device`` counts.
+    :param values: the options that each front end would get, by its name; those not named keep
+        their defaults. Their ``device``, ``matcher`` and ``weights`` count.
+    :return: its name and the reason.
     """
-    name, reason = _choice(str(values.get('device', 'auto')))
+    name, reason = _choice(values)
     _LOG.info("front end auto: '%s', because %s", name, reason)
-    return name
+    return name, reason
 
 
-def _choice(device: str) -> tuple[str, str]:
+def _choice(values: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
     for package in ('torch', 'kornia'):
         if importlib.util.find_spec(package) is None:
             return 'sift', f'{package} is not installed'
+    against: list[str] = []
+    for name in _MATCHERS:
+        device, objection = _objection(name, values.get(name, {}))
+        if not objection:
+            better = f'; {"; ".join(against)}' if against else ''
+            return name, f'its weights are there and the device is {device}{better}'
+        against.append(f'{name} {objection}')
+    return 'sift', '; '.join(against)
+
+
+def _objection(name: str, values: Mapping[str, Any]) -> tuple[Any, str]:
+    """Return the device of a front end, and what speaks against it; empty when nothing does."""
     from hloc_localizer.features.learned.device import resolve_device
 
-    found = resolve_device(device)
-    absent: list[str] = []
-    for name in _ON_GPU if found.type == 'cuda' else _ON_CPU:
-        lacking = [weights for weights in _NEEDED[name] if not _usable(weights)]
-        if not lacking:
-            without = f'; for others lack {", ".join(absent)}' if absent else ''
-            return name, f'its weights are there and the device is {found}{without}'
-        absent += lacking
-    return 'sift', f'the device is {found} and the weights {", ".join(absent)} are not there'
+    device = resolve_device(str(values.get('device', 'auto')))
+    learned_matcher = values.get('matcher', 'lightglue') == 'lightglue'
+    if device.type == 'cpu' and learned_matcher and name not in _QUICK_ON_CPU:
+        return device, f'with LightGlue is too slow on {device}'
+    needed = [str(values.get('weights', 'aliked-n16')) if name == 'aliked' else name]
+    needed += [_MATCHERS[name]] if learned_matcher else []
+    lacking = [weights for weights in needed if not _usable(weights)]
+    return device, f'lacks the weights {" and ".join(lacking)}' if lacking else ''
 
 
 def _usable(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,8 +15,6 @@ from torch import Tensor
 from hloc_localizer.errors import HlocLocalizerError
 from hloc_localizer.features.learned.device import memory_guard, release_memory
 from hloc_localizer.features.learned.extraction import Extractor, image_tensor
-from hloc_localizer.features.learned.lightglue import LightGlue, Prepared
-from hloc_localizer.features.learned.nearest_neighbour import match_nearest
 from hloc_localizer.features.learned.options import LearnedOptions
 from hloc_localizer.features.learned.preprocessing import preprocess
 from hloc_localizer.features.local_features import (
@@ -25,12 +24,28 @@ from hloc_localizer.features.local_features import (
 )
 
 
+class Matcher(Protocol):
+    """Matches one image with several on a device, in two steps."""
+
+    def prepare(self, keypoints: Tensor, descriptors: Tensor, size: tuple[int, int]) -> Any:
+        """Do what needs one image alone: keypoints (N, 2), descriptors (N, D), (width, height)."""
+        ...
+
+    def resident(self, prepared: Any) -> Any:
+        """Return what stays on the device of an image that is matched often, in half precision."""
+        ...
+
+    def __call__(self, query: Any, references: Sequence[Any]) -> Tensor:
+        """Match prepared images; (B, M, 2): index into the reference or -1, and score."""
+        ...
+
+
 @dataclass(frozen=True)
 class ResidentFeatures(LocalFeatures):
     """Features of which the matcher's share already lies on the device, in half precision."""
 
-    prepared: Prepared | Tensor
-    """What LightGlue precomputed, or the descriptors (N, D) for nearest neighbour."""
+    prepared: Any
+    """What :meth:`Matcher.resident` returned."""
 
 
 class LearnedFrontEnd:
@@ -46,7 +61,7 @@ class LearnedFrontEnd:
         *,
         name: str,
         extractor: Extractor,
-        lightglue: LightGlue | None,
+        matcher: Matcher,
         options: LearnedOptions,
         device: torch.device,
     ) -> None:
@@ -56,14 +71,14 @@ class LearnedFrontEnd:
         self.options = options
         self.device = device
         self.nearest: NearestNeighbourOptions | None = (
-            options.nearest_neighbour if lightglue is None else None
+            options.nearest_neighbour if options.matcher == 'nearest_neighbour' else None
         )
         self._extractor: Extractor | None = extractor
-        self._lightglue = lightglue
+        self._matcher: Matcher | None = matcher
 
     def extract(self, image: NDArray[np.uint8]) -> LocalFeatures:
         """Detect and describe; image (H, W) grey or (H, W, 3) RGB."""
-        extractor = self._in_use()
+        extractor, _ = self._in_use()
         size = (image.shape[1], image.shape[0])
         reduced = preprocess(image, self.options)
         with self._guard(), torch.inference_mode():
@@ -85,13 +100,9 @@ class LearnedFrontEnd:
 
     def prepare(self, features: LocalFeatures) -> ResidentFeatures:
         """Bring to the device, once, what matching needs of features that are matched often."""
-        self._in_use()
+        _, matcher = self._in_use()
         with self._guard(), torch.inference_mode():
-            prepared = self._prepared(features)
-            if isinstance(prepared, Prepared):
-                prepared = Prepared(*(tensor.half() for tensor in prepared))
-            else:
-                prepared = prepared.half()
+            prepared = matcher.resident(self._prepared(matcher, features))
         return ResidentFeatures(
             keypoints=features.keypoints,
             descriptors=features.descriptors,
@@ -103,14 +114,15 @@ class LearnedFrontEnd:
 
     def match(self, query: LocalFeatures, references: Sequence[LocalFeatures]) -> list[Matches]:
         """Match one image against several in one batch; one :class:`Matches` a reference."""
-        self._in_use()
+        _, matcher = self._in_use()
         found = [_no_matches() for _ in references]
         filled = [place for place, reference in enumerate(references) if len(reference)]
         if not filled or len(query) == 0:
             return found
         with self._guard(), torch.inference_mode():
-            raw = self._match(query, [references[place] for place in filled]).cpu().numpy()
-        minimum = 0.0 if self._lightglue is None else self.options.min_match_score
+            prepared = [self._prepared(matcher, references[place]) for place in filled]
+            raw = matcher(self._prepared(matcher, query), prepared).cpu().numpy()
+        minimum = self.options.min_match_score if self.nearest is None else 0.0
         for place, pairs in zip(filled, raw, strict=True):
             found[place] = _matches(pairs, minimum)
         return found
@@ -124,33 +136,22 @@ class LearnedFrontEnd:
     def release(self) -> None:
         """Give the memory of the networks back; the front end cannot be used afterwards."""
         self._extractor = None
-        self._lightglue = None
+        self._matcher = None
         release_memory(self.device)
 
-    def _in_use(self) -> Extractor:
-        if self._extractor is None:
+    def _in_use(self) -> tuple[Extractor, Matcher]:
+        if self._extractor is None or self._matcher is None:
             raise HlocLocalizerError(f"front end '{self.name}' was released")
-        return self._extractor
+        return self._extractor, self._matcher
 
-    def _match(self, query: LocalFeatures, references: Sequence[LocalFeatures]) -> Tensor:
-        prepared = [self._prepared(reference) for reference in references]
-        own = self._prepared(query)
-        if self._lightglue is not None:
-            assert isinstance(own, Prepared)
-            matched: Tensor = self._lightglue(own, prepared)
-            return matched
-        assert isinstance(own, Tensor)
-        sets = [tensor for tensor in prepared if isinstance(tensor, Tensor)]
-        return match_nearest(own, sets, self.options.nearest_neighbour)
-
-    def _prepared(self, features: LocalFeatures) -> Prepared | Tensor:
+    def _prepared(self, matcher: Matcher, features: LocalFeatures) -> Any:
         if isinstance(features, ResidentFeatures):
             return features.prepared
-        descriptors = self._on_device(features.descriptors)
-        if self._lightglue is None:
-            return descriptors
-        keypoints = self._on_device(features.keypoints)
-        return self._lightglue.prepare(keypoints, descriptors, features.image_size)
+        return matcher.prepare(
+            self._on_device(features.keypoints),
+            self._on_device(features.descriptors),
+            features.image_size,
+        )
 
     def _on_device(self, array: NDArray[np.generic]) -> Tensor:
         values = torch.from_numpy(np.array(array, np.float32))

@@ -91,6 +91,10 @@ class LightGlue(nn.Module):
         context = block.attend(states, cosines[None, None], sines[None, None], None)
         return Prepared(block.update(states, context)[0], cosines, sines)
 
+    def resident(self, prepared: Prepared) -> Prepared:
+        """Return what is kept on the device of an image that is matched often."""
+        return Prepared(*(tensor.half() for tensor in prepared))
+
     def forward(self, query: Prepared, references: Sequence[Prepared]) -> Tensor:
         """
         Match one query of M keypoints against B references.

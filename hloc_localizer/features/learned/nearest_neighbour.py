@@ -10,6 +10,26 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hloc_localizer.features.local_features import NearestNeighbourOptions
 
+
+class DeviceNearestNeighbour:
+    """Mutual nearest neighbours behind the interface of LightGlue."""
+
+    def __init__(self, options: NearestNeighbourOptions) -> None:
+        self._options = options
+
+    def prepare(self, keypoints: Tensor, descriptors: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the descriptors: nothing else counts."""
+        return descriptors
+
+    def resident(self, prepared: Tensor) -> Tensor:
+        """Return what is kept on the device of an image that is matched often."""
+        return prepared.half()
+
+    def __call__(self, query: Tensor, references: Sequence[Tensor]) -> Tensor:
+        """Match; see :func:`match_nearest`."""
+        return match_nearest(query, references, self._options)
+
+
 _NONE = -2.0
 """Less than any cosine."""
 

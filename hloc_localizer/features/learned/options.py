@@ -20,6 +20,11 @@ class LearnedOptions(Options):
         'What matches: LightGlue finds more, nearest neighbour is faster.',
         choices=('lightglue', 'nearest_neighbour'),
     )
+    implementation: str = option(
+        'built_in',
+        "Whose code runs: built_in, or cvg's own package lightglue or hloc where it is installed.",
+        choices=('built_in', 'lightglue', 'hloc'),
+    )
     max_keypoints: int = option(1024, 'Most keypoints an image.', minimum=16, maximum=16384)
     max_image_size: int = option(
         1024, 'Longest side in pixels; larger images are reduced.', minimum=64, maximum=8192

@@ -19,6 +19,7 @@ from hloc_localizer.weights.store import DIRECTORY_VARIABLE
 
 torch = pytest.importorskip('torch')
 
+from hloc_localizer.features.learned import choose
 from hloc_localizer.features.learned import nearest_neighbour as on_device
 from hloc_localizer.features.learned.create import create_learned
 from hloc_localizer.features.learned.device import memory_guard, resolve_device
@@ -149,6 +150,40 @@ def test_auto_takes_xfeat_on_a_cpu_and_says_why(
         front_end = create_front_end('auto', {'device': 'cpu'})
     assert front_end.name == 'xfeat'
     assert "front end auto: 'xfeat', because its weights are there" in caplog.text
+    assert 'the device is cpu; aliked with LightGlue is too slow on cpu' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('there', 'values', 'chosen', 'reason'),
+    [
+        ({'aliked-n16', 'aliked-lightglue', 'disk', 'disk-lightglue'}, {}, 'aliked',
+         'its weights are there and the device is cuda:0'),
+        ({'aliked-n16', 'xfeat', 'xfeat-lighterglue', 'superpoint', 'superpoint-lightglue'}, {},
+         'xfeat', 'device is cuda:0; aliked lacks the weights aliked-lightglue; disk lacks'),
+        ({'aliked-n16rot', 'aliked-lightglue'}, {'aliked': {'weights': 'aliked-n16rot'}},
+         'aliked', 'its weights are there'),
+        # The device of each front end counts, not that of one for all.
+        ({'aliked-n16', 'aliked-lightglue', 'xfeat', 'xfeat-lighterglue'},
+         {'aliked': {'device': 'cpu'}}, 'xfeat', 'aliked with LightGlue is too slow on cpu'),
+        ({'xfeat'}, {'xfeat': {'matcher': 'nearest_neighbour'}}, 'xfeat', 'its weights are there'),
+        (set(), {}, 'sift', 'xfeat lacks the weights xfeat and xfeat-lighterglue'),
+    ],
+)  # fmt: skip
+def test_auto_on_a_gpu_takes_the_best_whose_weights_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+    there: set[str],
+    values: dict[str, Any],
+    chosen: str,
+    reason: str,
+) -> None:
+    def resolve(device: str) -> Any:
+        return torch.device('cuda:0' if device == 'auto' else device)
+
+    monkeypatch.setattr(choose, '_usable', lambda name: name in there)
+    monkeypatch.setattr('hloc_localizer.features.learned.device.resolve_device', resolve)
+    name, why = choose.choose_front_end(values)
+    assert name == chosen
+    assert reason in why
 
 
 def test_auto_takes_sift_without_weights(
@@ -157,7 +192,7 @@ def test_auto_takes_sift_without_weights(
     monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
     with caplog.at_level(logging.INFO):
         assert create_front_end('auto').name == 'sift'
-    assert 'xfeat, xfeat-lighterglue are not there' in caplog.text
+    assert 'xfeat lacks the weights xfeat and xfeat-lighterglue' in caplog.text
 
 
 def test_superpoint_says_its_licence(

@@ -30,7 +30,6 @@ def test_extracting_and_matching_need_no_values(name: str) -> None:
         assert found.keypoints.shape == (50, 2)
         assert found.scores.shape == (50,)
         assert found.descriptors.shape == (50, extractor.descriptor_size)
-        assert lightglue is not None
         query, shorter = (
             lightglue.prepare(found.keypoints[:count], found.descriptors[:count], (128, 96))
             for count in (50, 20)
