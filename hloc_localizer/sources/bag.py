@@ -22,10 +22,11 @@ from hloc_localizer.sources.bag_topics import CameraStream, find_cameras
 from hloc_localizer.sources.camera_info import ImageSizeError
 from hloc_localizer.sources.depth import DepthImages, DepthStream, find_depth
 from hloc_localizer.sources.frame import Frame
+from hloc_localizer.sources.imu import Gravity, read_gravity
 from hloc_localizer.sources.options import SourceOptions
 from hloc_localizer.sources.pose_finder import PoseFinder
 from hloc_localizer.sources.rig import Rig, find_rig
-from hloc_localizer.sources.tf_tree import TfTree
+from hloc_localizer.sources.stream_watch import StreamWatch, info_topics
 
 _UNPOSED = 'frames without a pose'
 _REORDERED = 8
@@ -62,7 +63,10 @@ class BagSource:
             rig, self._rig_problem = find_rig(
                 tree, {self._names[topic]: frame for topic, frame in frames.items()}
             )
-            self._depth, self._depth_problem = self._find_depth(bag, tree)
+            self._tree = tree
+            self._depth, depth_problem = self._find_depth(bag)
+            self._gravity, imu_problem = self._find_gravity(bag)
+            self._problems = [each for each in (depth_problem, imu_problem) if each]
             self._rigs = () if rig is None else (rig,)
         self._description = MappingProxyType(
             {
@@ -75,11 +79,18 @@ class BagSource:
             }
         )
 
-    def _find_depth(self, bag: BagReader, tree: TfTree) -> tuple[DepthStream | None, str]:
+    def _find_depth(self, bag: BagReader) -> tuple[DepthStream | None, str]:
         """Find the depth images; those that nobody named only where they tell the scale."""
         if self._poses is not None and not self._options.depth_topic:
             return None, ''
-        return find_depth(bag, list(self._streams.values()), tree, self._options)
+        return find_depth(bag, list(self._streams.values()), self._tree, self._options)
+
+    def _find_gravity(self, bag: BagReader) -> tuple[Gravity | None, str]:
+        """Read the IMU; one that nobody named only where it tells which way is up."""
+        if self._poses is not None and not self._options.imu_topic:
+            return None, ''
+        frames = [stream.frame for stream in self._streams.values()]
+        return read_gravity(bag, self._tree, frames, self._options)
 
     @property
     def cameras(self) -> Mapping[str, Camera]:
@@ -158,10 +169,10 @@ class BagSource:
                 map_from_camera=map_from_camera,
                 odom_from_camera=self._pose(self._odometry, stamp_ns, stream, None),
                 depth_m=depth_m,
+                up_in_camera=self._up(stamp_ns, stream),
             )
         self._notes = left_out.lines()
-        if self._depth_problem:
-            self._notes.append(self._depth_problem)
+        self._notes += self._problems
         if self._cut:
             self._notes.append(f'{self._path} is cut off: read up to its last whole record')
         self._require_frames(seen, posed, left_out)
@@ -186,11 +197,13 @@ class BagSource:
     ) -> Iterator[tuple[int, str, Any, NDArray[np.float32] | None]]:
         depths = DepthImages(self._depth)
         with BagReader(self._path) as bag:
-            topics = [*self._streams, *([depths.topic] if depths.topic else [])]
+            infos = info_topics(self._streams)
+            topics = [*self._streams, *infos, *([depths.topic] if depths.topic else [])]
             received = bag.messages(topics, *self._span)
+            watch = StreamWatch(self._path, bag.start_ns, one_frame=not self._options.camera_frame)
             last: dict[str, int] = {}
             for stamp_ns, topic, message in _by_stamp(
-                received, _REORDERED * len(self._streams), depths
+                self._watched(received, watch, depths), _REORDERED * len(self._streams)
             ):
                 if stamp_ns <= last.get(topic, -1):
                     left_out.count(
@@ -200,6 +213,28 @@ class BagSource:
                     continue
                 last[topic] = stamp_ns
                 yield stamp_ns, topic, message, _depth(depths, stamp_ns, topic, left_out)
+
+    def _watched(
+        self, received: Iterator[tuple[str, int, Any]], watch: StreamWatch, depths: DepthImages
+    ) -> Iterator[tuple[int, str, Any]]:
+        """Yield the images of a pass; look at everything, and put depth images aside."""
+        for topic, received_ns, message in received:
+            # A driver that does not stamp its images leaves zero; the receive time is next best.
+            stamp_ns = messages.stamp_ns(message.header.stamp) or received_ns
+            if topic == depths.topic:
+                depths.put(stamp_ns, message)
+            elif topic in self._streams:
+                watch.image(self._streams[topic], stamp_ns, received_ns, message)
+                yield stamp_ns, topic, message
+            else:
+                watch.calibration(topic, message)
+
+    def _up(self, stamp_ns: int, stream: CameraStream) -> NDArray[np.float64] | None:
+        up = None if self._gravity is None else self._gravity.up_at(stamp_ns)
+        if up is None or self._gravity is None:
+            return None
+        camera_from_imu = self._tree.lookup(stream.frame, self._gravity.frame, 0)
+        return np.asarray(camera_from_imu[:3, :3] @ up)
 
     @staticmethod
     def _pose(
@@ -239,17 +274,10 @@ class _LeftOut:
         ]
 
 
-def _by_stamp(
-    received: Iterator[tuple[str, int, Any]], held: int, depths: DepthImages
-) -> Iterator[tuple[int, str, Any]]:
-    """Yield images by stamp: a few are held back, and depth images are put aside meanwhile."""
+def _by_stamp(images: Iterator[tuple[int, str, Any]], held: int) -> Iterator[tuple[int, str, Any]]:
+    """Yield images by stamp: a few are held back."""
     waiting: list[tuple[int, int, str, Any]] = []
-    for number, (topic, received_ns, message) in enumerate(received):
-        # A driver that does not stamp its images leaves zero; the receive time is next best.
-        stamp_ns = messages.stamp_ns(message.header.stamp) or received_ns
-        if topic == depths.topic:
-            depths.put(stamp_ns, message)
-            continue
+    for number, (stamp_ns, topic, message) in enumerate(images):
         heapq.heappush(waiting, (stamp_ns, number, topic, message))
         if len(waiting) > held:
             stamp_ns, _, topic, message = heapq.heappop(waiting)

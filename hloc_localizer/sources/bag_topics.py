@@ -35,6 +35,8 @@ class CameraStream:
     """Where the calibration is from: a value of :mod:`.intrinsics`."""
     problem: str = ''
     """Why it is only estimated, with the remedy."""
+    info_topic: str = ''
+    """Topic that the calibration is from."""
 
     def decode(self, message: Any) -> image_codec.Image:
         """
@@ -101,7 +103,7 @@ def _camera(
     height, width = image.shape[:2]
     origin, problem = intrinsics.FILE if file else intrinsics.CAMERA_INFO, ''
     if file:
-        camera = camera_info.camera_from_file(Path(file).expanduser())
+        info_topic, camera = '', camera_info.camera_from_file(Path(file).expanduser())
     else:
         info_topic, problem = _info_topic(bag, topic, info_topic, frame)
         if info_topic:
@@ -111,7 +113,9 @@ def _camera(
             camera = intrinsics.estimated_camera(width, height, options.field_of_view_deg)
     what = f"{bag.path}: topic '{topic.name}'"
     camera_info.require_image_size(camera, width, height, what)
-    return CameraStream(topic.name, compressed, topic.count, camera, frame, origin, problem)
+    return CameraStream(
+        topic.name, compressed, topic.count, camera, frame, origin, problem, info_topic
+    )
 
 
 def _info_topic(bag: BagReader, topic: Topic, named: str, frame: str) -> tuple[str, str]:

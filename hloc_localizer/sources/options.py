@@ -62,6 +62,11 @@ class SourceOptions(Options):
         "Topic of the odometry; empty: TF, else the only Odometry topic of the bag; 'none': no "
         'odometry is read.',
     )
+    imu_topic: str = option(
+        '',
+        'Topic of the IMU, or two of accelerations and rates; empty: the ones in the bag, read '
+        "where the poses are unknown; 'none': no IMU is read.",
+    )
     max_pose_gap_s: float = option(
         0.5, 'Longest interval between two poses that is interpolated across.', minimum=0.0
     )
@@ -78,4 +83,4 @@ class SourceOptions(Options):
 
     def for_localizing(self) -> SourceOptions:
         """Return these options without what only building needs."""
-        return replace(self, poses='none', depth_topic=NONE)
+        return replace(self, poses='none', depth_topic=NONE, imu_topic=NONE)

@@ -27,6 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hloc_localizer.errors import InputError
+from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.sources import SourceOptions, open_source
 from hloc_localizer.sources.bag_writer import BagWriter
 
@@ -301,6 +302,72 @@ def test_images_of_two_sizes_under_one_topic(tmp_path: Path) -> None:
         bag.write_image(IMAGE_TOPIC, START + 3 * SECOND, 'camera', half)
     message = message_of(tmp_path / 'bag')
     assert 'images are 32x24 but the calibration is for 64x48' in message
+
+
+def write_jump(path: Path, by_s: float, *, pace: float = 1.0) -> Path:
+    """Write images at 5 Hz whose clock jumps after 2 s; received at another pace than stamped."""
+    with BagWriter(path) as bag:
+        write_transforms(bag)
+        for number in range(20):
+            stamp = START + number * SECOND // 5 + (number >= 10) * round(by_s * SECOND)
+            image = compressed_image(bag, stamp)
+            received = START + round(number * SECOND / 5 / pace)
+            bag.write(IMAGE_TOPIC, 'sensor_msgs/msg/CompressedImage', received, image)
+        bag.write_camera_info(INFO_TOPIC, START, 'camera', CAMERA)
+    return path
+
+
+def compressed_image(bag: BagWriter, stamp: int, frame: str = 'camera') -> Any:
+    _, data = cv2.imencode('.png', picture(9))
+    return bag.typestore.types['sensor_msgs/msg/CompressedImage'](
+        header=bag.header(stamp, frame), format='png', data=data.reshape(-1)
+    )
+
+
+@pytest.mark.parametrize(('by_s', 'told'), [(-37.0, '-36.8'), (3600.0, '+3600.0')])
+def test_a_clock_that_jumps_is_refused(tmp_path: Path, by_s: float, told: str) -> None:
+    path = write_jump(tmp_path / 'bag', by_s)
+    message = message_of(path, poses='none')
+    assert (
+        f"the clock of topic '{IMAGE_TOPIC}' jumps by {by_s + (by_s < 0) * 0.2:+.1f} s" in message
+    )
+    assert 's, 2.0 s into the bag; read the part before it with --set source.duration_s=1.9' in (
+        message
+    )
+    before = open_source(path, SourceOptions(poses='none', duration_s=1.9))
+    assert len(list(before.frames())) == 10
+    after = open_source(path, SourceOptions(poses='none', start_s=2.1))
+    assert len(list(after.frames())) == 9
+
+
+@pytest.mark.parametrize(('by_s', 'pace'), [(0.0, 1.0), (30.0, 10.0), (1.0, 1.0), (0.0, 0.2)])
+def test_pauses_and_replays_are_no_jumps(tmp_path: Path, by_s: float, pace: float) -> None:
+    path = write_jump(tmp_path / 'bag', by_s, pace=pace)
+    assert len(list(open_source(path, SourceOptions(poses='none')).frames())) == 20
+
+
+def test_two_cameras_under_one_topic(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        write_transforms(bag)
+        for number in range(6):
+            stamp = START + number * SECOND // 5
+            frame = 'left' if number % 2 else 'camera'
+            kind = 'sensor_msgs/msg/CompressedImage'
+            bag.write(IMAGE_TOPIC, kind, stamp, compressed_image(bag, stamp, frame))
+            bag.write_camera_info(INFO_TOPIC, stamp, frame, CAMERA)
+    message = message_of(tmp_path / 'bag')
+    assert "carries images of two cameras (frame_id 'camera' and 'left')" in message
+    assert len(list(open_source(tmp_path / 'bag', SourceOptions(camera_frame='camera')).frames()))
+
+
+def test_two_calibrations_under_one_topic(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        write_images(bag)
+        other = Camera('PINHOLE', 64, 48, (70.0, 70.0, 32.0, 24.0))
+        bag.write_camera_info(INFO_TOPIC, START + SECOND, 'camera', other)
+    message = message_of(tmp_path / 'bag')
+    assert f"topic '{INFO_TOPIC}' carries calibrations of two cameras" in message
+    assert '64x48 with f = 50.0 px and 64x48 with f = 70.0 px' in message
 
 
 def test_gap_in_tf_leaves_frames_without_a_pose_and_names_the_link(tmp_path: Path) -> None:
