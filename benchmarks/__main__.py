@@ -1,11 +1,11 @@
-"""``python -m benchmarks [lounge|device] ...``: each measures something and prints a table."""
+"""``python -m benchmarks [lounge|device|interrupted] ...``: each measures something and prints a table."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
-_MODULES = {'lounge': 'lounge', 'device': 'device_stages'}
+_MODULES = {'lounge': 'lounge', 'device': 'device_stages', 'interrupted': 'interrupted'}
 
 
 def main(arguments: list[str]) -> int:

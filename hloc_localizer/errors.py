@@ -15,3 +15,7 @@ class InputError(HlocLocalizerError):
 
 class MapError(InputError):
     """A map folder is missing, incomplete, changed, or of a version this release cannot read."""
+
+
+class BuildInterruptedError(HlocLocalizerError):
+    """A build was told to stop; its finished stages are kept for the next one."""

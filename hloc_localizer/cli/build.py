@@ -35,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Build the map and print its summary."""
     from hloc_localizer.mapping.options import BuildOptions
-    from hloc_localizer.maps import check_output
+    from hloc_localizer.maps import check_output, unfinished_build
     from hloc_localizer.sources import open_sources
 
     options = options_from(arguments, BuildOptions())
@@ -47,7 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
     from hloc_localizer.mapping import build_map
 
     with command_progress() as progress:
-        report = build_map(source, arguments.output, options, progress)
+        try:
+            report = build_map(source, arguments.output, options, progress)
+        except KeyboardInterrupt:
+            if left := unfinished_build(arguments.output):
+                progress.note(left)
+            raise
     print('\n'.join(report.lines()))
     print(f'map: {arguments.output}')
     return 0

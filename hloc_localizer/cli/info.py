@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hloc_localizer.errors import InputError
+
 if TYPE_CHECKING:
     from hloc_localizer.maps import Map
 
@@ -23,19 +25,25 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the description."""
-    from hloc_localizer.maps import Map
+    from hloc_localizer.maps import Map, unfinished_build
 
+    unfinished = unfinished_build(arguments.map)
+    if unfinished and not arguments.map.exists():
+        raise InputError(f'{arguments.map}: there is no map yet; {unfinished}')
     loaded = Map.load(arguments.map)
     if arguments.json:
-        print(json.dumps(_as_dict(loaded), indent=2, default=str))
+        print(json.dumps(_as_dict(loaded, unfinished), indent=2, default=str))
     else:
         print('\n'.join(_lines(loaded)))
+        if unfinished:
+            print(f'beside it    {unfinished}')
     return 0
 
 
-def _as_dict(loaded: Map) -> dict[str, Any]:
+def _as_dict(loaded: Map, unfinished: str) -> dict[str, Any]:
     return {
         **loaded.manifest.as_dict(),
+        'unfinished_build': unfinished,
         'bytes': loaded.bytes,
         'compiled_bytes': loaded.compiled_bytes,
     }

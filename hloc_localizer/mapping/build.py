@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import os
 import tempfile
 import time
@@ -19,11 +18,12 @@ from hloc_localizer.errors import HlocLocalizerError, InputError
 from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.mapping.checkpoints import Checkpoints, package_versions, stage_keys
 from hloc_localizer.mapping.compilation import compile_map, point_colors
 from hloc_localizer.mapping.extraction import extract_images
 from hloc_localizer.mapping.frame_selection import select_frames
 from hloc_localizer.mapping.front_end import component_of, open_front_end
-from hloc_localizer.mapping.matching import MapImage, match_pairs
+from hloc_localizer.mapping.matching import MapImage, PairMatches, match_pairs
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.pairs import pairs_from_poses, pairs_from_retrieval
 from hloc_localizer.mapping.report import BuildReport
@@ -32,6 +32,14 @@ from hloc_localizer.mapping.retrieval import (
     Retrieval,
     image_describer,
     retrieval_of,
+)
+from hloc_localizer.mapping.stage_files import (
+    read_images,
+    read_matches,
+    read_retrieval,
+    write_images,
+    write_matches,
+    write_retrieval,
 )
 from hloc_localizer.mapping.tracks import tracks_of
 from hloc_localizer.maps import (
@@ -82,6 +90,8 @@ def build_map(
     """
     Build a map folder from a recording with known poses.
 
+    The stages that an interrupted build of the same recording has finished are taken over.
+
     :param output: the folder to create; it appears whole or not at all.
     :raises InputError: for a source without poses or with too few images.
     :raises HlocLocalizerError: when no points could be triangulated.
@@ -91,7 +101,7 @@ def build_map(
     _require_pycolmap()
     stages = _Stages(progress or SilentProgress())
     with MapWriter(output, overwrite=options.overwrite) as writer:
-        model = _reconstruct(source, options, stages, writer.stages)
+        model = _resumed(source, options, stages, writer.stages)
         stages.begin('compile')
         tracks = tracks_of(model.reconstruction)
         runtime = compile_map(
@@ -146,37 +156,102 @@ class _Stages:
         self._name = ''
 
 
-def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder: Path) -> _Model:
-    from hloc_localizer.mapping.reconstruction import poses_of, reconstruct
+def _resumed(source: Source, options: BuildOptions, stages: _Stages, folder: Path) -> _Model:
+    """Reconstruct, beginning after the stages that an interrupted build has finished."""
+    front_end = open_front_end(options, stages.progress)
+    checkpoints = Checkpoints(
+        folder, stage_keys(source, options, front_end.name), resumable=bool(source.files)
+    )
+    if checkpoints.note:
+        stages.progress.note(checkpoints.note)
+    try:
+        return _reconstruct(source, options, front_end, stages, checkpoints)
+    except BaseException as error:
+        checkpoints.end(error)
+        raise
+
+
+def _reconstruct(
+    source: Source,
+    options: BuildOptions,
+    front_end: FrontEnd,
+    stages: _Stages,
+    checkpoints: Checkpoints,
+) -> _Model:
+    """
+    Run the stages whose results are not there yet.
+
+    Each goes on from what was written, never from what is in memory: so a build that was resumed
+    gives the same map as one that was not.
+    """
+    import pycolmap
+
+    from hloc_localizer.mapping.reconstruction import cameras_of, poses_of
 
     threads = options.threads or os.cpu_count() or 1
-    front_end = open_front_end(options, stages.progress)
-    describer = image_describer(options.global_descriptor, options.image_descriptor)
     cameras = dict(source.cameras)
     workers = threads if front_end.parallel else 1
     numeric = (
         NumericThreads.for_workers() if front_end.parallel else NumericThreads(opencv=0, blas=0)
     )
-    with numeric:
-        images = _images(source, cameras, front_end, describer, options, workers, stages)
+    if not checkpoints.done('describe'):
+        describer = image_describer(options.global_descriptor, options.image_descriptor)
+    if not checkpoints.done('extract'):
+        with numeric, checkpoints.write('extract') as folder:
+            _extract(folder, source, cameras, front_end, describer, options, workers, stages)
+    images = read_images(checkpoints.folder('extract'))
     poses = np.stack([image.map_from_camera for image in images])
-    stages.begin('describe')
-    retrieval = retrieval_of(images, describer, options.vlad)
-    image_cameras = [list(cameras.values())[image.camera] for image in images]
-    pairs = sorted(
-        {
-            *pairs_from_poses(image_cameras, poses, options.pairs),
-            *pairs_from_retrieval(retrieval.descriptors, poses, options.pairs),
-        }
+    if not checkpoints.done('describe'):
+        stages.begin('describe')
+        with checkpoints.write('describe') as folder:
+            write_retrieval(folder, retrieval_of(images, describer, options.vlad))
+    retrieval = read_retrieval(checkpoints.folder('describe'))
+    if not checkpoints.done('match'):
+        image_cameras = [list(cameras.values())[image.camera] for image in images]
+        pairs = sorted(
+            {
+                *pairs_from_poses(image_cameras, poses, options.pairs),
+                *pairs_from_retrieval(retrieval.descriptors, poses, options.pairs),
+            }
+        )
+        if not pairs:
+            raise InputError('no two images overlap; record with more overlap or a slower camera')
+        advance = stages.begin('match', len(pairs))
+        with numeric, checkpoints.write('match') as folder:
+            found = match_pairs(images, pairs, front_end, threads=workers, advance=advance)
+            write_matches(folder, found)
+    if not checkpoints.done('reconstruct'):
+        stages.begin('reconstruct')
+        with checkpoints.write('reconstruct') as folder:
+            matches = read_matches(checkpoints.folder('match'))
+            made = _triangulated(images, cameras, matches, options, threads, folder, stages)
+            made.write_binary(folder)
+    reconstruction = pycolmap.Reconstruction(checkpoints.folder('reconstruct'))
+    return _Model(
+        images=images,
+        recorded_cameras=cameras,
+        cameras=dict(zip(cameras, cameras_of(reconstruction), strict=True)),
+        front_end=component_of(front_end, options),
+        retrieval=retrieval,
+        reconstruction=reconstruction,
+        poses=np.stack(poses_of(reconstruction)),
     )
-    if not pairs:
-        raise InputError('no two images overlap; record with more overlap or a slower camera')
-    advance = stages.begin('match', len(pairs))
-    with numeric:
-        matches = match_pairs(images, pairs, front_end, threads=workers, advance=advance)
-    stages.begin('reconstruct')
+
+
+def _triangulated(
+    images: Sequence[MapImage],
+    cameras: Mapping[str, Camera],
+    matches: PairMatches,
+    options: BuildOptions,
+    threads: int,
+    folder: Path,
+    stages: _Stages,
+) -> Any:
+    """Reconstruct (``pycolmap.Reconstruction``), and refuse what nobody could localize in."""
+    from hloc_localizer.mapping.reconstruction import reconstruct
+
     with tempfile.TemporaryDirectory(dir=folder) as workspace:
-        reconstruction, refined = reconstruct(
+        reconstruction, _ = reconstruct(
             images,
             list(cameras.values()),
             matches,
@@ -191,15 +266,7 @@ def _reconstruct(source: Source, options: BuildOptions, stages: _Stages, folder:
             f'no map could be built: no image sees more than {most_seen} points; check that the '
             'poses are those of this camera, and that the images have texture and overlap'
         )
-    return _Model(
-        images=images,
-        recorded_cameras=cameras,
-        cameras=dict(zip(cameras, refined, strict=True)),
-        front_end=component_of(front_end, options),
-        retrieval=retrieval,
-        reconstruction=reconstruction,
-        poses=np.stack(poses_of(reconstruction)),
-    )
+    return reconstruction
 
 
 def _show(reconstruction: Any, images: Sequence[MapImage], progress: Progress) -> None:
@@ -208,7 +275,8 @@ def _show(reconstruction: Any, images: Sequence[MapImage], progress: Progress) -
     progress.cloud(tracks.points, point_colors(images, tracks))
 
 
-def _images(
+def _extract(
+    folder: Path,
     source: Source,
     cameras: Mapping[str, Camera],
     front_end: FrontEnd,
@@ -216,11 +284,13 @@ def _images(
     options: BuildOptions,
     threads: int,
     stages: _Stages,
-) -> list[MapImage]:
+) -> None:
+    """Write the features of the selected frames, and refuse a recording that cannot do."""
     if source.calibration_problem:
         raise InputError(source.calibration_problem)
     advance = stages.begin('extract', len(source))
-    images = list(
+    write_images(
+        folder,
         extract_images(
             select_frames(source.frames(), options.frames),
             cameras,
@@ -229,8 +299,9 @@ def _images(
             max_images=options.frames.max_images,
             advance=advance,
             describe=describer,
-        )
+        ),
     )
+    images = read_images(folder)
     for note in source.notes:
         stages.progress.note(note)
     if not images and source.pose_problem:
@@ -242,7 +313,6 @@ def _images(
         )
     if not any(len(image.features) for image in images):
         raise InputError('the images have no texture: no keypoint was found in any of them')
-    return images
 
 
 def _write_files(folder: Path, model: _Model) -> None:
@@ -283,7 +353,7 @@ def _manifest(
             source=dict(source.description),
             options=options.as_dict(),
             seed=options.vlad.seed,
-            packages=_package_versions(),
+            packages=package_versions(),
             created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
         ),
     )
@@ -294,16 +364,6 @@ def _correction(model: _Model) -> tuple[float, float]:
     recorded = np.stack([image.map_from_camera for image in model.images])
     moved, turned = transforms.pose_distance(recorded, model.poses)
     return float(np.median(moved)), float(np.degrees(np.median(turned)))
-
-
-def _package_versions() -> dict[str, str]:
-    versions = {}
-    for package in ('hloc_localizer', 'numpy', 'opencv-python-headless', 'pycolmap'):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _report(

@@ -10,7 +10,7 @@ from hloc_localizer.maps.manifest import (
 )
 from hloc_localizer.maps.map import Map
 from hloc_localizer.maps.runtime import RuntimeMap
-from hloc_localizer.maps.store import MapWriter, check_output, write_map
+from hloc_localizer.maps.store import MapWriter, check_output, unfinished_build, write_map
 from hloc_localizer.maps.verify import Verification, verify_map
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     'Verification',
     'check_output',
     'read_manifest',
+    'unfinished_build',
     'verify_map',
     'write_map',
 ]

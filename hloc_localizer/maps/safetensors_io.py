@@ -37,7 +37,11 @@ class Tensors:
 
 
 def write_safetensors(
-    path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
+    path: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    metadata: Mapping[str, str],
+    *,
+    sync: bool = True,
 ) -> None:
     """
     Write arrays; the same content gives the same bytes.
@@ -46,6 +50,7 @@ def write_safetensors(
     Layout: https://github.com/huggingface/safetensors#format.
 
     :param arrays: name to array of a bool, integer or float type.
+    :param sync: wait until the file is on the disk.
     """
     ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
     header: dict[str, Any] = {'__metadata__': dict(sorted(metadata.items()))}
@@ -66,7 +71,8 @@ def write_safetensors(
             little = np.ascontiguousarray(array, array.dtype.newbyteorder('<'))
             file.write(little.reshape(-1).view(np.uint8).data)
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
 
 
 def read_safetensors(path: Path) -> Tensors:

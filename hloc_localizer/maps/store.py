@@ -19,6 +19,7 @@ from hloc_localizer.maps.manifest import MANIFEST_NAME, Manifest
 from hloc_localizer.maps.runtime import RuntimeMap
 
 RUNTIME_NAME = 'localizer.safetensors'
+_LOCK_NAME = 'lock'
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -43,6 +44,35 @@ def check_output(output: Path, *, overwrite: bool = False) -> None:
         raise InputError(f'{parent}: there is no such folder; create it or choose another output')
     if not os.access(parent, os.W_OK | os.X_OK):
         raise InputError(f'{parent}: may not be written to; choose another output')
+
+
+def unfinished_build(output: Path) -> str:
+    """Say what a build of a map that did not finish has left, or that one is at work; else ''."""
+    staging = _staging_of(output.absolute())
+    if not staging.is_dir():
+        return ''
+    if _is_locked(staging / _LOCK_NAME):
+        return 'a build of this map is at work'
+    size = sum(path.stat().st_size for path in staging.rglob('*') if path.is_file())
+    return (
+        f'a build of this map was interrupted; {staging} ({size / 1e6:.0f} MB) keeps the stages '
+        'that it finished: the same command resumes it, or remove that folder'
+    )
+
+
+def _staging_of(output: Path) -> Path:
+    return output.with_name(f'.{output.name}.building')
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open('rb') as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def write_map(
@@ -80,7 +110,7 @@ class MapWriter:
         check_output(output, overwrite=overwrite)
         self._output = output.absolute()
         self._overwrite = overwrite
-        self._staging = self._output.with_name(f'.{self._output.name}.building')
+        self._staging = _staging_of(self._output)
         self._lock: IO[bytes] | None = None
 
     @property
@@ -147,7 +177,7 @@ class MapWriter:
         return manifest
 
     def _take_lock(self) -> None:
-        lock = (self._staging / 'lock').open('wb')
+        lock = (self._staging / _LOCK_NAME).open('wb')
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

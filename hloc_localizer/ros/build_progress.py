@@ -8,14 +8,10 @@ from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from hloc_localizer.errors import HlocLocalizerError
+from hloc_localizer.errors import BuildInterruptedError
 from hloc_localizer.ros.diagnostics import status_message
 
 _PERIOD_S = 0.5
-
-
-class BuildInterruptedError(HlocLocalizerError):
-    """The process was told to stop; the output is as it was before."""
 
 
 class BuildProgress:
@@ -75,7 +71,9 @@ class BuildProgress:
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
-            raise BuildInterruptedError('the build was interrupted; no map was written')
+            raise BuildInterruptedError(
+                'the build was interrupted; no map was written, the same command takes it up again'
+            )
 
     def _elapsed_s(self) -> float:
         return time.monotonic() - self._begin

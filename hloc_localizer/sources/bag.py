@@ -22,6 +22,7 @@ from hloc_localizer.sources.bag_topics import CameraStream, find_cameras
 from hloc_localizer.sources.camera_info import ImageSizeError
 from hloc_localizer.sources.depth import DepthImages, DepthStream, find_depth
 from hloc_localizer.sources.frame import Frame
+from hloc_localizer.sources.identity import files_of_recording
 from hloc_localizer.sources.imu import Gravity, read_gravity
 from hloc_localizer.sources.options import SourceOptions
 from hloc_localizer.sources.pose_finder import PoseFinder
@@ -121,6 +122,11 @@ class BagSource:
     def description(self) -> Mapping[str, str]:
         """Path, topics and frames."""
         return self._description
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The bag, and the files of calibration and poses."""
+        return files_of_recording(self._path, self._options)
 
     @property
     def pose_problem(self) -> str:

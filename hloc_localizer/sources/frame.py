@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -75,6 +76,15 @@ class Source(Protocol):
     @property
     def description(self) -> Mapping[str, str]:
         """Provenance for the map's manifest: path, topics, frames."""
+        ...
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """
+        The files and folders that it is read from, by which it is known again.
+
+        Empty for a source that is in no file: a build of it cannot be resumed.
+        """
         ...
 
     @property

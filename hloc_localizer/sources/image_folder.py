@@ -17,6 +17,7 @@ from hloc_localizer.sources import image_codec, intrinsics
 from hloc_localizer.sources.camera_info import camera_from_file, require_image_size
 from hloc_localizer.sources.exif import focal_length_px
 from hloc_localizer.sources.frame import Frame
+from hloc_localizer.sources.identity import files_of_recording
 from hloc_localizer.sources.options import SourceOptions
 from hloc_localizer.sources.rig import Rig
 from hloc_localizer.sources.tum import read_poses_by_image, read_tum
@@ -97,6 +98,12 @@ class ImageFolderSource:
                 'poses': f'file {self._options.poses_file}' if posed else 'none',
             }
         )
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The folder, and the files of calibration and poses."""
+        beside = (self._path.absolute().parent / name for name in _CALIBRATIONS)
+        return files_of_recording(self._path, self._options, *beside)
 
     @property
     def pose_problem(self) -> str:

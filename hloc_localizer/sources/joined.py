@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from hloc_localizer.geometry.camera import Camera
@@ -75,6 +76,11 @@ class JoinedSource:
             values = dict.fromkeys(part[key] for part in parts if key in part)
             joined[key] = '; '.join(values)
         return MappingProxyType(joined)
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files of all recordings."""
+        return tuple(file for source in self.sessions.values() for file in source.files)
 
     @property
     def pose_problem(self) -> str:

@@ -16,6 +16,7 @@ from hloc_localizer.geometry.trajectory import Trajectory
 from hloc_localizer.sources import intrinsics
 from hloc_localizer.sources.camera_info import camera_from_file, require_image_size
 from hloc_localizer.sources.frame import Frame
+from hloc_localizer.sources.identity import files_of_recording
 from hloc_localizer.sources.options import SourceOptions
 from hloc_localizer.sources.rig import Rig
 from hloc_localizer.sources.tum import read_tum
@@ -99,6 +100,11 @@ class VideoSource:
                 'poses': origin,
             }
         )
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The video, and the files of calibration and poses."""
+        return files_of_recording(self._path, self._options)
 
     @property
     def pose_problem(self) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -131,20 +131,33 @@ def test_reference_poses_of_another_recording_are_noticed(corner: Path, lounge: 
     assert 'no pose within 1 ms of any of the' in line
 
 
-def test_an_interrupted_build_says_so_and_leaves_nothing(lounge: Path, tmp_path: Path) -> None:
+def test_an_interrupted_build_says_how_to_go_on_and_so_does_info(
+    lounge: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / 'map'
+    command = [sys.executable, '-m', 'hloc_localizer', 'build', lounge / 'map', '-o', output]
+    command += ['--set', 'source.duration_s=4']
     process = subprocess.Popen(
-        [sys.executable, '-m', 'hloc_localizer', 'build', lounge / 'map', '-o', tmp_path / 'map'],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
+        command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
     )
-    time.sleep(6.0)
+    assert process.stderr is not None
+    said = process.stderr.readline()  # extract is done
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
+    assert said.startswith('extract: ')
     assert errors.strip().splitlines()[-1] == 'hloc-localizer: interrupted'
+    assert 'a build of this map was interrupted; ' in errors
     assert 'Traceback' not in errors
-    assert list(tmp_path.iterdir()) == []
+    assert os.listdir(tmp_path) == ['.map.building']
+    assert 'there is no map yet; a build of this map was interrupted' in refused('info', output)
+    result = subprocess.run(
+        command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "resuming after 'extract' of an interrupted build" in result.stderr
+    assert os.listdir(tmp_path) == ['map']
+    assert 'beside it' not in hloc_localizer('info', output).stdout
 
 
 def test_a_recording_of_nothing_makes_no_map_and_leaves_nothing(tmp_path: Path) -> None:
