@@ -1,4 +1,4 @@
-"""``python -m benchmarks [lounge|device|interrupted] ...``: each measures something and prints a table."""
+"""``python -m benchmarks [lounge|device|interrupted] ...``: each measures and prints a table."""
 
 from __future__ import annotations
 
