@@ -64,7 +64,9 @@ class Diagnostics:
         :param clock: seconds that never jump.
         """
         self._name = name
-        self._stale_after_s = stale_after_s
+        self.stale_after_s = stale_after_s
+        self.enabled = True
+        """Whether images are looked at."""
         self._clock = clock
         self._lock = threading.Lock()
         self._begin = clock()
@@ -134,7 +136,9 @@ class Diagnostics:
             'dropped': dropped,
         }
         level, message = DiagnosticStatus.OK, 'images arrive'
-        if age_s > self._stale_after_s:
+        if not self.enabled:
+            message = 'not listened to: ~/enable was called with false'
+        elif age_s > self.stale_after_s:
             level = DiagnosticStatus.ERROR
             message = (
                 f'no image for {age_s:.1f} s on {topic}' if self._received

@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import sys
 import time
 import traceback
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import rclpy.clock
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import Clock, JumpThreshold
+from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
 from hloc_localizer.localization import Localizer
-from hloc_localizer.mapping.open_map import open_map
 from hloc_localizer.maps import Map
 from hloc_localizer.ros import tf
 from hloc_localizer.ros.active_localizer import ActiveLocalizer
 from hloc_localizer.ros.camera_input import CameraInput
 from hloc_localizer.ros.diagnostics import Diagnostics
-from hloc_localizer.ros.frame_processor import FrameProcessor, FrameResult
+from hloc_localizer.ros.frame_processor import FrameProcessor
 from hloc_localizer.ros.image_subscription import ImageSubscription
 from hloc_localizer.ros.initial_pose import InitialPose
+from hloc_localizer.ros.map_loading import load_again, load_map, warm_localizer
 from hloc_localizer.ros.map_to_odom import MapToOdom
 from hloc_localizer.ros.options import LocalizerNodeOptions
-from hloc_localizer.ros.parameters import check_change, declare_options, read_options
+from hloc_localizer.ros.parameters import (
+    changed_options,
+    check_change,
+    declare_options,
+    read_options,
+)
 from hloc_localizer.ros.publishers import LocalizerPublishers
+from hloc_localizer.ros.relocalization import Relocalization, steady_clock
 from hloc_localizer.ros.run_node import run_node
 from hloc_localizer.ros.transform_lookup import TransformTree
 
@@ -46,6 +49,9 @@ _SENSOR_QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.BEST_EFFORT
 )
 """As rmw_qos_profile_sensor_data, shorter: only the newest calibration matters."""
+
+_CHANGEABLE = ('map', 'localization.', 'relocalize_timeout_s', 'stale_after_s')
+"""Parameters, and beginnings of their names, that may change while the node is configured."""
 
 _DIAGNOSTICS_PERIOD_S = 1.0
 _ADAPT_PERIOD_S = 0.5
@@ -73,6 +79,7 @@ class LocalizerNode(LifecycleNode):
         self._localizer: Localizer | None = None
         self._active: ActiveLocalizer | None = None
         self._active_entities: list[tuple[Any, Any]] = []
+        self._images: ImageSubscription | None = None
         self.add_on_set_parameters_callback(self._judge_parameters)
 
     @property
@@ -122,37 +129,40 @@ class LocalizerNode(LifecycleNode):
     def _configure(self) -> None:
         self._options = read_options(self, LocalizerNodeOptions())
         self._camera = CameraInput(self._options.camera_info_file)
-        if not self._options.map:
-            raise InputError("parameter 'map' is not set; give the folder of a map")
         begin = time.monotonic()
-        loaded = open_map(Path(self._options.map).expanduser())
-        self._localizer = Localizer(loaded, self._options.localization)
-        self._localizer.warm_up()
-        self._map_frame = self._options.map_frame or loaded.manifest.map_frame
+        loaded = load_map(self._options.map)
+        self._localizer = warm_localizer(loaded, self._options.localization)
         self._outputs = LocalizerPublishers(
             node=self,
             runtime=loaded.runtime,
-            map_frame=self._map_frame,
+            map_frame=self._map_frame_of(loaded),
             path_length=self._options.path_length,
         )
         self._broadcaster = tf.TransformBroadcaster(self)
         self._transforms = TransformTree(self)
         self._map = loaded
-        self.get_logger().info(
-            f'map {loaded.path}: {len(loaded.runtime.image_names)} images, '
-            f'{len(loaded.runtime.points)} points, loaded and warm in '
-            f'{time.monotonic() - begin:.2f} s; TF from {tf.IMPLEMENTATION}'
-        )
+        self._log_map(loaded, time.monotonic() - begin)
 
     def _activate(self) -> None:
         assert self._localizer is not None
         if self._localizer.closed:
             self._localizer.warm_up()
-        options = self._options
-        self._diagnostics = Diagnostics(name=self.get_name(), stale_after_s=options.stale_after_s)
+        self._diagnostics = Diagnostics(
+            name=self.get_name(), stale_after_s=self._options.stale_after_s
+        )
+        self._outputs.publish_map()
+        self._start_localizing()
+        self._create_active_entities()
+        self.get_logger().info(f'localizing images on {self._image_topic()}')
+
+    def _start_localizing(self) -> None:
+        """Begin without any knowledge of where the robot is."""
+        assert self._localizer is not None
+        assert self._map is not None
+        options, map_frame = self._options, self._map_frame_of(self._map)
         self._initial_pose = InitialPose(
             transforms_lookup=self._transforms,
-            map_frame=self._map_frame,
+            map_frame=map_frame,
             odom_frame=options.odom_frame,
             base_frame=options.base_frame,
             timeout_s=options.prior_timeout_s,
@@ -160,7 +170,7 @@ class LocalizerNode(LifecycleNode):
         self._map_to_odom = MapToOdom(
             send=self._broadcaster.sendTransform,
             now_ns=lambda: int(self.get_clock().now().nanoseconds),
-            map_frame=self._map_frame,
+            map_frame=map_frame,
             odom_frame=options.odom_frame,
             tolerance_s=options.tf_tolerance_s,
         )
@@ -175,7 +185,7 @@ class LocalizerNode(LifecycleNode):
         self._active = ActiveLocalizer(
             node=self,
             options=options,
-            map_frame=self._map_frame,
+            map_frame=map_frame,
             processor=processor,
             transforms=self._transforms,
             publishers=self._outputs,
@@ -184,42 +194,49 @@ class LocalizerNode(LifecycleNode):
             map_to_odom=self._map_to_odom,
             send_transform=self._broadcaster.sendTransform,
         )
-        self._outputs.publish_map()
-        self._create_active_entities(self._active)
-        self.get_logger().info(f'localizing images on {self._image_topic()}')
 
-    def _create_active_entities(self, active: ActiveLocalizer) -> None:
-        options = self._options
-        kind = Image if options.image_transport == 'raw' else CompressedImage
-        images = ImageSubscription(
-            node=self, kind=kind, topic=self._image_topic(), callback=active.receive
-        )
-        self._active_entities.append((ImageSubscription.destroy, images))
-        timer = self.create_timer(_ADAPT_PERIOD_S, images.adapt, clock=_steady_clock())
-        self._active_entities.append((self.destroy_timer, timer))
+    def _create_active_entities(self) -> None:
+        self._listen_to_images()
+        self._add_timer(_ADAPT_PERIOD_S, self._adapt_to_publishers)
         if not self._camera.from_file:
             self._subscribe(CameraInfo, 'camera_info', self._on_camera_info, _SENSOR_QOS)
         self._subscribe(PoseWithCovarianceStamped, 'initialpose', self._on_initial_pose, 1)
         # A group of its own: the answer waits for an image, which must be received meanwhile.
-        service = self.create_service(
-            Trigger, '~/relocalize', self._on_relocalize, callback_group=ReentrantCallbackGroup()
+        group = ReentrantCallbackGroup()
+        relocalization = Relocalization(
+            node=self,
+            active=lambda: self._active,
+            timeout_s=lambda: self._options.relocalize_timeout_s,
         )
-        self._active_entities.append((self.destroy_service, service))
-        # Steady time, so that a stopped clock is reported too.
-        timer = self.create_timer(
-            _DIAGNOSTICS_PERIOD_S, self._on_diagnostics, clock=_steady_clock()
-        )
-        self._active_entities.append((self.destroy_timer, timer))
-        if options.tf_mode == 'map_to_odom':
-            timer = self.create_timer(1.0 / options.tf_rate_hz, self._map_to_odom.broadcast)
+        for kind, name, callback in (
+            (Trigger, '~/relocalize', relocalization.answer),
+            (SetBool, '~/enable', self._on_enable),
+        ):
+            service = self.create_service(kind, name, callback, callback_group=group)
+            self._active_entities.append((self.destroy_service, service))
+        self._add_timer(_DIAGNOSTICS_PERIOD_S, self._on_diagnostics)
+        if self._options.tf_mode == 'map_to_odom':
+            timer = self.create_timer(1.0 / self._options.tf_rate_hz, self._broadcast)
             self._active_entities.append((self.destroy_timer, timer))
         threshold = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
         )
-        jump = self.get_clock().create_jump_callback(
-            threshold, post_callback=lambda _: active.time_jumped_back()
-        )
+        jump = self.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
         self._active_entities.append((lambda handle: handle.unregister(), jump))
+
+    def _listen_to_images(self) -> None:
+        raw = self._options.image_transport == 'raw'
+        self._images = ImageSubscription(
+            node=self,
+            kind=Image if raw else CompressedImage,
+            topic=self._image_topic(),
+            callback=self._on_image,
+        )
+
+    def _add_timer(self, period_s: float, callback: Callable[[], None]) -> None:
+        """Call in steady time, so that a stopped clock is reported too."""
+        timer = self.create_timer(period_s, callback, clock=steady_clock())
+        self._active_entities.append((self.destroy_timer, timer))
 
     def _subscribe(self, kind: Any, topic: str, callback: Any, qos: Any) -> None:
         subscription = self.create_subscription(kind, topic, callback, qos)
@@ -229,9 +246,10 @@ class LocalizerNode(LifecycleNode):
         while self._active_entities:
             destroy, entity = self._active_entities.pop()
             destroy(entity)
-        if self._active is not None:
-            self._active.close()
-            self._active = None
+        if self._images is not None:
+            self._images.destroy()
+            self._images = None
+        self.close()
         if self._localizer is not None:
             self._localizer.close()
 
@@ -250,6 +268,58 @@ class LocalizerNode(LifecycleNode):
             self._active.close()
             self._active = None
 
+    # Changes at run time
+
+    def _judge_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
+        """Refuse what cannot be, and do at once what can change while the node runs."""
+        fixed = '' if self._map is None else 'deactivate and clean up the node first'
+        result = check_change(self, LocalizerNodeOptions(), parameters, fixed, _CHANGEABLE)
+        if not result.successful or self._map is None:
+            return result
+        try:
+            self._change(changed_options(self, LocalizerNodeOptions(), parameters))
+        except HlocLocalizerError as error:
+            self.get_logger().error(f'{error}; going on with {self._map.path}')
+            return SetParametersResult(successful=False, reason=str(error))
+        return result
+
+    def _change(self, options: LocalizerNodeOptions) -> None:
+        """Take over options; until a new map is loaded and warm the old one stays in use."""
+        assert self._map is not None
+        before = self._options
+        if options.map != before.map or options.localization != before.localization:
+            begin = time.monotonic()
+            loaded, localizer = load_again(
+                options, before, self._map, self._broadcast, 1.0 / before.tf_rate_hz
+            )
+            was_active = self._active is not None
+            self.close()
+            if self._localizer is not None:
+                self._localizer.close()
+            self._options, self._map, self._localizer = options, loaded, localizer
+            self._outputs.change_map(loaded.runtime, self._map_frame_of(loaded))
+            if was_active:
+                self._outputs.publish_map()
+                self._start_localizing()
+            self._log_map(loaded, time.monotonic() - begin)
+        self._options = options
+        if self._active is not None:
+            self._diagnostics.stale_after_s = options.stale_after_s
+
+    def _broadcast(self) -> None:
+        if self._active is not None and self._options.tf_mode == 'map_to_odom':
+            self._map_to_odom.broadcast()
+
+    def _map_frame_of(self, loaded: Map) -> str:
+        return self._options.map_frame or loaded.manifest.map_frame
+
+    def _log_map(self, loaded: Map, seconds: float) -> None:
+        self.get_logger().info(
+            f'map {loaded.path}: {len(loaded.runtime.image_names)} images, '
+            f'{len(loaded.runtime.points)} points, loaded and warm in {seconds:.2f} s; '
+            f'TF from {tf.IMPLEMENTATION}'
+        )
+
     # Callbacks
 
     def _image_topic(self) -> str:
@@ -259,6 +329,18 @@ class LocalizerNode(LifecycleNode):
         if self._options.image_transport == 'raw' or topic.endswith(suffix):
             return topic
         return topic + suffix
+
+    def _on_image(self, message: Any) -> None:
+        if self._active is not None:
+            self._active.receive(message)
+
+    def _adapt_to_publishers(self) -> None:
+        if self._images is not None:
+            self._images.adapt()
+
+    def _on_jump(self, _: object) -> None:
+        if self._active is not None:
+            self._active.time_jumped_back()
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._diagnostics.problem('camera_info', self._camera.update(message))
@@ -270,48 +352,18 @@ class LocalizerNode(LifecycleNode):
         except InputError as error:
             self.get_logger().warning(f'ignoring an initialpose: {error}')
 
-    async def _on_relocalize(
-        self, request: Trigger.Request, response: Trigger.Response
-    ) -> Trigger.Response:
-        """Answer with the result of the next image, while the executor goes on receiving it."""
-        response.success = False
-        if self._active is None:
-            response.message = 'the node is not active'
-            return response
-        outcome: FrameResult | str = await self._next_outcome(self._active)  # type: ignore[assignment]
-        if isinstance(outcome, str):
-            response.message = outcome
-        elif outcome.localized:
-            response.success = True
-            response.message = f'localized with {outcome.inliers} inliers'
-        else:
-            response.message = outcome.detail
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Stop and resume looking at images; the map stays loaded, ``map -> odom`` goes on."""
+        if request.data and self._images is None:
+            self._listen_to_images()
+        elif not request.data and self._images is not None:
+            self._images.destroy()
+            self._images = None
+        response.success = True
+        response.message = 'localizing' if request.data else 'images are not looked at'
+        self._diagnostics.enabled = bool(request.data)
+        self.get_logger().info(f'~/enable: {response.message}')
         return response
-
-    def _next_outcome(self, active: ActiveLocalizer) -> Future[Any]:
-        """Return what the next image gives, or a line that says why there was none."""
-        outcome: Future[Any] = Future()
-
-        def settle(value: FrameResult | str) -> None:
-            if not outcome.done():
-                outcome.set_result(value)
-                if self.executor is not None:
-                    self.executor.wake()
-
-        def answered(result: concurrent.futures.Future[FrameResult]) -> None:
-            settle('the node was deactivated' if result.cancelled() else result.result())
-
-        def expired() -> None:
-            settle(f'no image was answered within {timeout_s:g} s')
-
-        def forget_timer(_: object) -> None:
-            self.destroy_timer(timer)
-
-        timeout_s = self._options.relocalize_timeout_s
-        timer = self.create_timer(timeout_s, expired, clock=_steady_clock())
-        outcome.add_done_callback(forget_timer)
-        active.next_result().add_done_callback(answered)
-        return outcome
 
     def _on_diagnostics(self) -> None:
         if self._active is None or self._map is None:
@@ -319,7 +371,7 @@ class LocalizerNode(LifecycleNode):
         runtime = self._map.runtime
         facts: dict[str, object] = {
             'path': self._map.path,
-            'frame': self._map_frame,
+            'frame': self._map_frame_of(self._map),
             'images': len(runtime.image_names),
             'points': len(runtime.points),
             'front_end': self._map.manifest.front_end.name,
@@ -334,14 +386,6 @@ class LocalizerNode(LifecycleNode):
             facts=facts,
         )
         self._outputs.publish_diagnostics(array)
-
-    def _judge_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
-        fixed = '' if self._map is None else 'deactivate and clean up the node first'
-        return check_change(self, LocalizerNodeOptions(), parameters, fixed)
-
-
-def _steady_clock() -> Clock:
-    return Clock(clock_type=rclpy.clock.ClockType.STEADY_TIME)  # type: ignore[attr-defined]
 
 
 def _start(node: LocalizerNode) -> int | None:

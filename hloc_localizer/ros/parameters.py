@@ -53,26 +53,41 @@ def read_options(node: Node, options: _OptionsT) -> _OptionsT:
 
 
 def check_change(
-    node: Node, options: Options, parameters: Sequence[Parameter[Any]], fixed_because: str
+    node: Node,
+    options: Options,
+    parameters: Sequence[Parameter[Any]],
+    fixed_because: str,
+    changeable: tuple[str, ...] = (),
 ) -> SetParametersResult:
     """
     Judge a change of parameters at run time.
 
     :param options: the options whose leaves are the node's parameters.
     :param fixed_because: empty, or why and until when the options cannot be changed now.
+    :param changeable: beginnings of the names of those that can be changed all the same.
     """
     known = {leaf.name for leaf in options.leaves()}
     changed = {p.name: p.value for p in parameters if p.name in known}
     if not changed:
         return SetParametersResult(successful=True)
-    if fixed_because:
-        reason = f"parameter '{next(iter(changed))}' cannot change now: {fixed_because}"
+    fixed = [name for name in changed if fixed_because and not name.startswith(changeable)]
+    if fixed:
+        reason = f"parameter '{fixed[0]}' cannot change now: {fixed_because}"
         return SetParametersResult(successful=False, reason=reason)
     try:
         read_options(node, options).with_values(changed)
     except InputError as error:
         return SetParametersResult(successful=False, reason=_as_parameter(error))
     return SetParametersResult(successful=True)
+
+
+def changed_options(
+    node: Node, options: _OptionsT, parameters: Sequence[Parameter[Any]]
+) -> _OptionsT:
+    """Return the options as they will be after a change that :func:`check_change` allowed."""
+    known = {leaf.name for leaf in options.leaves()}
+    values = {p.name: p.value for p in parameters if p.name in known}
+    return read_options(node, options).with_values(values)
 
 
 def _declare(node: Node, leaf: Option) -> Any:

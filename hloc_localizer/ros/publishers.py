@@ -53,6 +53,12 @@ class LocalizerPublishers:
         self._map_cameras = create(MarkerArray, '~/map_cameras', LATCHED)
         self._matches = create(CompressedImage, '~/matches/compressed', 1)
 
+    def change_map(self, runtime: RuntimeMap, map_frame: str) -> None:
+        """Publish in another map from now on; the path begins anew."""
+        self._runtime = runtime
+        self._map_frame = map_frame
+        self._poses.clear()
+
     def publish_map(self) -> None:
         """Publish cloud and cameras of the map, latched."""
         now_ns = self._node.get_clock().now().nanoseconds

@@ -1,0 +1,91 @@
+"""A robot with one camera, as the tests of the localizer node need it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
+from ros_process import Client, wait_until
+from sensor_msgs.msg import CameraInfo, Image
+
+from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.ros import image_bridge, messages, tf
+from hloc_localizer.sources import Frame
+from hloc_localizer.sources.camera_info import ros_calibration
+
+NODE = 'hloc_localizer.ros.localizer'
+CAMERA_FRAME = 'camera_optical_frame'
+BASE_FROM_CAMERA = transforms.transform_from(
+    transforms.rotation_from_quaternion([0.5, -0.5, 0.5, -0.5]), [0.1, 0.0, 0.3]
+)
+STARTING_S = 20.0
+
+
+class Robot:
+    """Publishes one camera's images to the node and reads its answers."""
+
+    def __init__(self, client: Client, frame: Frame, camera: Camera) -> None:
+        """Publish the camera's place on the robot."""
+        self.client = client
+        self.frame = frame
+        self.camera = camera
+        self._images = client.node.create_publisher(Image, 'image', 1)
+        self._infos = client.node.create_publisher(CameraInfo, 'camera_info', 1)
+        self._static = tf.StaticTransformBroadcaster(client.node)
+        self._static.sendTransform(
+            messages.transform_message('base_link', CAMERA_FRAME, 0, BASE_FROM_CAMERA)
+        )
+        self.status = client.listen(DiagnosticStatus, '/hloc_localizer/status')
+        self.poses = client.listen(PoseStamped, '/hloc_localizer/pose')
+        self.diagnostics = client.listen(DiagnosticArray, '/diagnostics')
+
+    def wait_for_node(self) -> None:
+        """Wait until the node is active and its topics are connected."""
+        wait_until(
+            lambda: self._images.get_subscription_count() and len(self.diagnostics),
+            STARTING_S,
+            'the node to become active',
+        )
+
+    def send_info(self, camera: Camera | None = None, **changes: Any) -> None:
+        """Publish a calibration, and give it time to arrive before the next image."""
+        camera = camera or self.camera
+        calibration = ros_calibration(camera)
+        message = CameraInfo(width=camera.width, height=camera.height)
+        message.distortion_model = calibration.distortion_model
+        message.d, message.k = list(calibration.d), list(calibration.k)
+        for name, value in changes.items():
+            setattr(message, name, value)
+        self._infos.publish(message)
+        time.sleep(0.1)
+
+    def image(self, pixels: np.ndarray | None = None) -> Image:
+        """Return a message of some pixels, by default those of the recording."""
+        header = messages.header(CAMERA_FRAME, time.time_ns())
+        return image_bridge.encode_image(self.frame.image if pixels is None else pixels, header)
+
+    def publish(self, image: Image) -> None:
+        """Publish an image."""
+        self._images.publish(image)
+
+    def answer_to(self, image: Image) -> dict[str, str]:
+        """Publish an image and return the fields of the node's answer to it."""
+        before = len(self.status)
+        self._images.publish(image)
+        wait_until(lambda: len(self.status) > before, 10.0, 'an answer')
+        message = self.status.messages[-1]
+        stamp_ns = messages.stamp_to_ns(image.header.stamp)
+        answer = {v.key: v.value for v in message.values}
+        assert answer['stamp'].replace('.', '') == str(stamp_ns)
+        return answer
+
+    def diagnosis(self, name: str) -> DiagnosticStatus:
+        """Return the next report on a part of the node."""
+        before = len(self.diagnostics)
+        wait_until(lambda: len(self.diagnostics) > before, 5.0, 'diagnostics')
+        found = [s for s in self.diagnostics.messages[-1].status if s.name.endswith(name)]
+        return found[0]

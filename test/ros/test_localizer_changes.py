@@ -1,0 +1,188 @@
+"""What may change while the localizer node runs: its map, its options, whether it looks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2')
+from diagnostic_msgs.msg import DiagnosticStatus
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from robot import BASE_FROM_CAMERA, CAMERA_FRAME, NODE, Robot
+from ros_process import Client, node_process, wait_until
+from std_srvs.srv import SetBool
+from tf2_msgs.msg import TFMessage
+
+from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.maps.manifest import MANIFEST_NAME
+from hloc_localizer.maps.store import RUNTIME_NAME
+from hloc_localizer.ros import environment, messages, tf
+from hloc_localizer.sources import Frame
+
+ODOM_FROM_BASE = transforms.transform_from(np.eye(3), [1.0, 2.0, 0.0])
+
+
+@contextmanager
+def _running(
+    lounge_map: Path, frame_and_camera: tuple[Frame, Camera], **parameters: object
+) -> Iterator[Robot]:
+    with environment.isolated() as variables:
+        client = Client(variables)
+        given = {'map': lounge_map, 'tf_timeout_s': 0.05, **parameters}
+        with node_process(NODE, variables, given) as process:
+            robot = Robot(client, *frame_and_camera)
+            robot.wait_for_node()
+            robot.send_info()
+            yield robot
+            assert process.stop(signal.SIGINT) == 0
+            assert 'Traceback' not in process.output, process.output
+        client.close()
+
+
+@pytest.fixture(scope='module')
+def robot(lounge_map: Path, frame_and_camera: tuple[Frame, Camera]) -> Iterator[Robot]:
+    with _running(lounge_map, frame_and_camera) as robot:
+        yield robot
+
+
+def _set(robot: Robot, name: str, value: object) -> SetParametersResult:
+    request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+    service = '/hloc_localizer/set_parameters'
+    return robot.client.call(SetParameters, service, request, 20.0).results[0]
+
+
+def _localized(robot: Robot) -> bool:
+    return robot.answer_to(robot.image())['status'] == 'localized'
+
+
+def test_enable_stops_looking_at_images_and_resumes(robot: Robot) -> None:
+    assert _localized(robot)
+
+    def enable(data: bool) -> None:
+        request = SetBool.Request(data=data)
+        assert robot.client.call(SetBool, '/hloc_localizer/enable', request).success
+
+    enable(False)
+    enable(False)
+    wait_until(lambda: not robot.client.node.count_subscribers('/image'), 5.0, 'no listening')
+    before = len(robot.status)
+    robot.publish(robot.image())
+    time.sleep(0.5)
+    assert len(robot.status) == before
+    images = robot.diagnosis('images')
+    assert (images.level, images.message[:15]) == (DiagnosticStatus.OK, 'not listened to')
+    enable(True)
+    robot.wait_for_node()
+    assert _localized(robot)
+
+
+def test_the_map_is_swapped_while_the_node_runs(
+    robot: Robot, lounge_map: Path, tmp_path: Path
+) -> None:
+    other = _copy_in_frame(lounge_map, tmp_path / 'floor_2', 'floor_2')
+    assert _set(robot, 'map', str(other)).successful
+    before = len(robot.poses)
+    assert _localized(robot)
+    wait_until(lambda: len(robot.poses) > before, 2.0, 'a pose')
+    assert robot.poses.messages[-1].header.frame_id == 'floor_2'
+    facts = {v.key: v.value for v in robot.diagnosis('map').values}
+    assert (facts['path'], facts['frame']) == (str(other), 'floor_2')
+    assert _set(robot, 'map', str(lounge_map)).successful
+    assert _localized(robot)
+
+
+def test_a_bad_new_map_leaves_the_old_one_working_and_says_why(
+    robot: Robot, lounge_map: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / 'damaged'
+    shutil.copytree(lounge_map, damaged)
+    os.truncate(damaged / RUNTIME_NAME, 1000)
+    for value, named in (
+        ('/nowhere', '/nowhere: there is no such map folder'),
+        (str(damaged), 'has 1000 bytes instead of'),
+        (str(tmp_path), 'not a map'),
+        ('', "parameter 'map' is not set"),
+        ('\0', 'map'),
+    ):
+        result = _set(robot, 'map', value)
+        assert not result.successful
+        assert named in result.reason
+        assert '\n' not in result.reason
+        assert _localized(robot)
+    facts = {v.key: v.value for v in robot.diagnosis('map').values}
+    assert facts['path'] == str(lounge_map)
+
+
+def test_options_of_localizing_change_at_once_and_structure_does_not(robot: Robot) -> None:
+    assert _set(robot, 'localization.accept.min_inliers', 9999).successful
+    answer = robot.answer_to(robot.image())
+    assert (answer['status'], answer['reason']) == ('refused', 'few inliers')
+    refused = _set(robot, 'localization.accept.min_inliers', -1)
+    assert not refused.successful
+    assert _set(robot, 'localization.accept.min_inliers', 14).successful
+    assert _localized(robot)
+    result = _set(robot, 'base_frame', 'other')
+    assert not result.successful
+    assert 'deactivate and clean up' in result.reason
+
+
+def test_a_recording_that_loops_is_localized_each_time(robot: Robot) -> None:
+    for _ in range(3):
+        for ago_s in (30.0, 20.0, 10.0):
+            image = robot.image()
+            stamp_ns = messages.stamp_to_ns(image.header.stamp) - round(ago_s * 1e9)
+            image.header.stamp = messages.stamp_from_ns(stamp_ns)
+            assert robot.answer_to(image)['status'] == 'localized'
+
+
+@pytest.mark.parametrize('tf_mode', ['map_to_base', 'none', 'map_to_odom'])
+def test_tf_mode_decides_what_is_broadcast(
+    lounge_map: Path, frame_and_camera: tuple[Frame, Camera], tf_mode: str
+) -> None:
+    with _running(lounge_map, frame_and_camera, tf_mode=tf_mode) as robot:
+        heard = robot.client.listen(TFMessage, '/tf')
+        broadcaster = tf.StaticTransformBroadcaster(robot.client.node)
+        broadcaster.sendTransform(
+            [
+                messages.transform_message('odom', 'base_link', 0, ODOM_FROM_BASE),
+                messages.transform_message('base_link', CAMERA_FRAME, 0, BASE_FROM_CAMERA),
+            ]
+        )
+        time.sleep(0.5)
+        image = robot.image()
+        assert robot.answer_to(image)['status'] == 'localized'
+        time.sleep(0.5)
+        wait_until(lambda: len(robot.poses), 2.0, 'a pose')
+        pose = messages.pose_from_message(robot.poses.messages[-1].pose)
+        links = [t for m in heard.messages for t in m.transforms]
+        named = {(t.header.frame_id, t.child_frame_id) for t in links}
+    if tf_mode == 'none':
+        assert named == set()
+        return
+    child = 'odom' if tf_mode == 'map_to_odom' else 'base_link'
+    assert named == {('map', child)}
+    sent = messages.transform_from_message(links[-1].transform)
+    expected = pose if child == 'base_link' else pose @ transforms.invert(ODOM_FROM_BASE)
+    np.testing.assert_allclose(sent, expected, atol=1e-9)
+    if child == 'base_link':
+        assert links[-1].header.stamp == image.header.stamp
+
+
+def _copy_in_frame(lounge_map: Path, path: Path, frame: str) -> Path:
+    shutil.copytree(lounge_map, path)
+    manifest = path / MANIFEST_NAME
+    text = manifest.read_text(encoding='utf-8')
+    assert 'map_frame: map\n' in text
+    manifest.write_text(text.replace('map_frame: map\n', f'map_frame: {frame}\n'), encoding='utf-8')
+    return path
