@@ -1,11 +1,16 @@
-"""``python -m benchmarks [lounge|device|interrupted] ...``: each measures and prints a table."""
+"""``python -m benchmarks [lounge|device|references|...] ...``: each measures and prints a table."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
-_MODULES = {'lounge': 'lounge', 'device': 'device_stages', 'interrupted': 'interrupted'}
+_MODULES = {
+    'lounge': 'lounge',
+    'device': 'device_stages',
+    'references': 'references',
+    'interrupted': 'interrupted',
+}
 
 
 def main(arguments: list[str]) -> int:
