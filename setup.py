@@ -38,6 +38,7 @@ setup(
         (f'share/{PACKAGE}', ['package.xml']),
         (f'share/{PACKAGE}/launch', sorted(glob('launch/*.launch.py'))),
         (f'share/{PACKAGE}/config', sorted(glob('config/*.yaml') + glob('config/*.rviz'))),
+        (f'share/{PACKAGE}/config/front_ends', sorted(glob('config/front_ends/*.yaml'))),
     ],
     install_requires=requirements('base'),
     extras_require={'deep': requirements('deep'), 'test': requirements('test')},

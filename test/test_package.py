@@ -32,7 +32,11 @@ def installed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def test_launch_files_and_configuration_are_installed(repository: Path, installed: Path) -> None:
     share = installed / 'share' / 'hloc_localizer'
-    for folder, pattern in (('launch', '*.launch.py'), ('config', '*.*')):
+    for folder, pattern in (
+        ('launch', '*.launch.py'),
+        ('config', '*.*'),
+        ('config/front_ends', '*.*'),
+    ):
         names = sorted(path.name for path in (repository / folder).glob(pattern))
         assert names
         assert sorted(path.name for path in (share / folder).glob(pattern)) == names
