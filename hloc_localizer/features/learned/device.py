@@ -63,7 +63,7 @@ def memory_guard(device: torch.device, remedy: str) -> Iterator[None]:
     """
     Turn "out of memory" of a GPU into one line.
 
-    :param remedy: the settings that help, for example ``lower max_keypoints``.
+    :param remedy: the settings that help, for example ``lower retrieval.learned_candidates``.
     """
     try:
         yield

@@ -81,7 +81,7 @@ class LearnedFrontEnd:
         extractor, _ = self._in_use()
         size = (image.shape[1], image.shape[0])
         reduced = preprocess(image, self.options)
-        with self._guard(), torch.inference_mode():
+        with self._guard(_SMALLER_IMAGES), torch.inference_mode():
             extraction = extractor(image_tensor(reduced, self.device))
             packed = torch.cat(
                 [extraction.keypoints, extraction.scores[:, None], extraction.descriptors], dim=1
@@ -101,7 +101,7 @@ class LearnedFrontEnd:
     def prepare(self, features: LocalFeatures) -> ResidentFeatures:
         """Bring to the device, once, what matching needs of features that are matched often."""
         _, matcher = self._in_use()
-        with self._guard(), torch.inference_mode():
+        with self._guard(_FEWER_KEYPOINTS), torch.inference_mode():
             prepared = matcher.resident(self._prepared(matcher, features))
         return ResidentFeatures(
             keypoints=features.keypoints,
@@ -119,7 +119,7 @@ class LearnedFrontEnd:
         filled = [place for place, reference in enumerate(references) if len(reference)]
         if not filled or len(query) == 0:
             return found
-        with self._guard(), torch.inference_mode():
+        with self._guard(_FEWER_KEYPOINTS), torch.inference_mode():
             prepared = [self._prepared(matcher, references[place]) for place in filled]
             raw = matcher(self._prepared(matcher, query), prepared).cpu().numpy()
         minimum = self.options.min_match_score if self.nearest is None else 0.0
@@ -157,10 +157,14 @@ class LearnedFrontEnd:
         values = torch.from_numpy(np.array(array, np.float32))
         return values.to(self.device, non_blocking=True)
 
-    def _guard(self) -> contextlib.AbstractContextManager[None]:
-        return memory_guard(
-            self.device, 'lower max_keypoints, max_image_size or the number of candidates'
-        )
+    def _guard(self, remedy: str) -> contextlib.AbstractContextManager[None]:
+        return memory_guard(self.device, remedy.format(name=self.name))
+
+
+_SMALLER_IMAGES = 'build the map with a lower {name}.max_image_size or {name}.max_keypoints'
+_FEWER_KEYPOINTS = (
+    'lower retrieval.learned_candidates, or build the map with a lower {name}.max_keypoints'
+)
 
 
 def _matches(pairs: NDArray[np.float32], minimum: float) -> Matches:

@@ -230,6 +230,36 @@ def test_a_full_gpu_is_one_line_with_the_setting_that_helps() -> None:
         raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 20 GiB')
 
 
+class Full:
+    """A network on a GPU whose memory is full."""
+
+    def __call__(self, *_: Any) -> Any:
+        raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 20 GiB')
+
+    prepare = __call__
+
+
+def test_a_gpu_that_is_too_small_names_the_options_of_this_front_end(
+    weights: Path, lounge: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emptied = []
+    monkeypatch.setattr(torch.cuda, 'empty_cache', lambda: emptied.append(True))
+    front_end = create_front_end('xfeat', LIGHTGLUE)
+    features = front_end.extract(lounge[1][0].image)
+    front_end._matcher = Full()
+    with pytest.raises(HlocLocalizerError, match='is out of memory') as caught:
+        front_end.match(features, [features])
+    assert 'lower retrieval.learned_candidates, or build' in str(caught.value)
+    front_end._extractor = Full()
+    with pytest.raises(HlocLocalizerError, match='is out of memory') as caught:
+        front_end.extract(lounge[1][0].image)
+    assert 'lower xfeat.max_image_size or xfeat.max_keypoints, or set device to cpu' in str(
+        caught.value
+    )
+    assert len(emptied) == 2
+    assert '\n' not in str(caught.value)
+
+
 def test_a_released_front_end_keeps_no_network(weights: Path, lounge: Any) -> None:
     front_end = create_front_end('xfeat', LIGHTGLUE)
     front_end.warm_up((128, 96), references=2)

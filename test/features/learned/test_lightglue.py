@@ -12,6 +12,7 @@ from hloc_localizer.errors import InputError
 torch = pytest.importorskip('torch')
 feature = pytest.importorskip('kornia.feature')
 
+from hloc_localizer.features.learned import lightglue
 from hloc_localizer.features.learned.lightglue import (
     LightGlueShape,
     load_lightglue,
@@ -107,6 +108,20 @@ def test_padding_changes_nothing_with_real_weights(weights: Path) -> None:
     for row, expected in zip(together, alone, strict=True):
         assert (row[:, 0] == expected[:, 0]).float().mean() > 0.995
         torch.testing.assert_close(row[:, 1], expected[:, 1], atol=2e-3, rtol=1e-2)
+
+
+def test_the_way_of_a_gpu_gives_the_same(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fused attention in both directions; a CPU computes it too, only slower."""
+    path = weights / 'xfeat-lighterglue.pt'
+    network = load_lightglue(XFEAT, read_tensors(path), path)
+    sets = [features(count, 64, seed) for seed, count in enumerate((200, 150, 90))]
+    with torch.inference_mode():
+        query, *references = [network.prepare(*one, SIZE) for one in sets]
+        expected = network(query, references)
+        monkeypatch.setattr(lightglue, '_fuses_attention', lambda tensor: True)
+        found = network(network.prepare(*sets[0], SIZE), references)
+    assert (expected[..., 0] >= 0).sum() > 50
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
 
 
 def test_bfloat16_finds_the_same_matches(weights: Path) -> None:
