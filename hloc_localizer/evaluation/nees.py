@@ -5,24 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hloc_localizer.geometry.transforms import rotvec_from_rotation
+from hloc_localizer.geometry.covariance import pose_error
+
+__all__ = ['pose_error', 'pose_nees']
 
 Array = NDArray[np.float64]
-
-
-def pose_error(estimate: ArrayLike, reference: ArrayLike) -> Array:
-    """
-    Return the error of a pose in the convention of its covariance.
-
-    :param estimate: (4, 4) ``map_from_camera``.
-    :param reference: (4, 4) true ``map_from_camera``.
-    :returns: (6,): estimated minus true position in metres, then the rotation vector w about the
-        map's axes with ``R_estimate = exp(w) R_reference``, in radians.
-    """
-    estimate = np.asarray(estimate, np.float64)
-    reference = np.asarray(reference, np.float64)
-    rotation = rotvec_from_rotation(estimate[:3, :3] @ reference[:3, :3].T)
-    return np.concatenate([estimate[:3, 3] - reference[:3, 3], rotation])
 
 
 def pose_nees(error: ArrayLike, covariance: ArrayLike | None) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Covariances of poses: moved from one frame of a rigid body to another."""
+"""Covariances of poses: moved from one frame of a rigid body to another; the errors they are of."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ from numpy.typing import ArrayLike, NDArray
 from hloc_localizer.geometry import transforms
 
 Array = NDArray[np.float64]
+
+
+def pose_error(estimate: ArrayLike, reference: ArrayLike) -> Array:
+    """
+    Return the error of a pose in the convention of its covariance.
+
+    :param estimate: (4, 4) ``map_from_body``.
+    :param reference: (4, 4) true ``map_from_body``.
+    :returns: (6,): estimated minus true position in metres, then the rotation vector w about the
+        map's axes with ``R_estimate = exp(w) R_reference``, in radians.
+    """
+    estimate = np.asarray(estimate, np.float64)
+    reference = np.asarray(reference, np.float64)
+    rotation = transforms.rotvec_from_rotation(estimate[:3, :3] @ reference[:3, :3].T)
+    return np.concatenate([estimate[:3, 3] - reference[:3, 3], rotation])
 
 
 def moved_along_body(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
-from hloc_localizer.features.local_features import LocalFeatures
+from hloc_localizer.features.local_features import FrontEnd, LocalFeatures
 from hloc_localizer.features.registry import create_front_end, front_end_options
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization.acceptance import judge
@@ -26,9 +26,8 @@ from hloc_localizer.localization.places import (
     retrieve,
 )
 from hloc_localizer.localization.point_matching import PointIndex
-from hloc_localizer.localization.result import Localization, Reason, Status
+from hloc_localizer.localization.result import Localization, Reason, Status, refused
 from hloc_localizer.localization.stage_clock import StageClock
-from hloc_localizer.maps.manifest import Manifest
 from hloc_localizer.maps.map import Map
 from hloc_localizer.numeric_threads import NumericThreads
 from hloc_localizer.retrieval.registry import GlobalDescriptor, create_global_descriptor
@@ -58,6 +57,17 @@ def _worth(attempt: Attempt) -> tuple[bool, int, int]:
     return attempt.reason is Reason.NONE, distinct, attempt.matches
 
 
+@dataclass(frozen=True)
+class Query:
+    """An image, ready to be searched for."""
+
+    image: NDArray[np.uint8]
+    features: LocalFeatures
+    camera: Camera
+    """As building refined it, when the map was made with it."""
+    clock: StageClock
+
+
 class Localizer:
     """
     Localizes single images in a map, as hloc does: retrieve, match, solve, refine, judge.
@@ -82,19 +92,18 @@ class Localizer:
         self._index = PointIndex(map.runtime)
         self._open()
         self._threads = NumericThreads.for_one_operation(self.options.threads)
+        self.keypoint_sigma_px = _keypoint_sigma(map.manifest.statistics.mean_reprojection_error_px)
         self._solver = PoseSolver(
             map.runtime,
             self._index,
             self.options,
-            keypoint_sigma_px=_keypoint_sigma(map.manifest.statistics.mean_reprojection_error_px),
+            keypoint_sigma_px=self.keypoint_sigma_px,
         )
 
     def _open(self) -> None:
         """Make the front end that the map records, and what works with it."""
         manifest, runtime = self.map.manifest, self.map.runtime
-        self._front_end = create_front_end(
-            manifest.front_end.name, self._front_end_values(manifest)
-        )
+        self._front_end = self._create_front_end()
         self._global_descriptor = create_global_descriptor(
             manifest.global_descriptor.name,
             runtime.retrieval_arrays,
@@ -113,13 +122,23 @@ class Localizer:
                 f"'{descriptor.name}' here makes {descriptor.size}; build the map again"
             )
 
-    def _front_end_values(self, manifest: Manifest) -> dict[str, Any]:
-        values = dict(manifest.front_end.parameters)
-        if 'device' in {
-            leaf.name for leaf in front_end_options(manifest.front_end.name)().leaves()
-        }:
-            values.update(device=self.options.device, threads=self.options.threads)
-        return values
+    def quick_front_end(self, max_image_size: int) -> FrontEnd:
+        """
+        Return the front end for images reduced to a longest side.
+
+        A network is not loaded twice for that: it is returned as it is.
+        """
+        known = {leaf.name for leaf in front_end_options(self._front_end.name)().leaves()}
+        if 'device' in known or 'max_image_size' not in known:
+            return self._front_end
+        return self._create_front_end(max_image_size=max_image_size)
+
+    def _create_front_end(self, **changes: Any) -> FrontEnd:
+        recorded = self.map.manifest.front_end
+        known = {leaf.name for leaf in front_end_options(recorded.name)().leaves()}
+        if 'device' in known:
+            changes = {'device': self.options.device, 'threads': self.options.threads, **changes}
+        return create_front_end(recorded.name, {**recorded.parameters, **changes})
 
     def close(self) -> None:
         """
@@ -157,27 +176,43 @@ class Localizer:
         if self.closed:
             raise HlocLocalizerError('the localizer is closed; warm_up() makes it ready again')
         with self._threads:
-            return self._localize(image, camera, prior)
+            query = self.prepare(image, camera)
+            return query if isinstance(query, Localization) else self.search(query, prior)
 
-    def _localize(
-        self, image: NDArray[np.uint8], camera: Camera, prior: NDArray[np.float64] | None
-    ) -> Localization:
+    def prepare(
+        self, image: NDArray[np.uint8], camera: Camera, front_end: FrontEnd | None = None
+    ) -> Query | Localization:
+        """
+        Extract what matching needs.
+
+        :param front_end: one of :meth:`create_front_end`, in place of this localizer's own.
+        :returns: a query for :meth:`search`, or the refusal of an image that cannot be one.
+        """
         clock = StageClock()
         if (image.shape[1], image.shape[0]) != camera.image_size:
-            return _refused(Reason.CAMERA_DIFFERS, clock)
-        camera = self._refined(camera)
+            return refused(Reason.CAMERA_DIFFERS, clock.stage_ms())
         with clock('extract'):
-            features = self._front_end.extract(image)
+            features = (front_end or self._front_end).extract(image)
         if len(features) < _MIN_KEYPOINTS:
-            return _refused(why_few_features(image), clock)
+            return refused(why_few_features(image), clock.stage_ms())
+        return Query(image, features, self._refined(camera), clock)
+
+    def search(self, query: Query, prior: NDArray[np.float64] | None = None) -> Localization:
+        """
+        Localize a prepared image; as :meth:`localize`.
+
+        Between the two, the features can be matched near a known pose, which may make the search
+        unnecessary.
+        """
+        features, camera, clock = query.features, query.camera, query.clock
         with clock('retrieve'):
             candidates = retrieve(
-                self._global_descriptor.describe(image, features),
+                self._global_descriptor.describe(query.image, features),
                 self._global_descriptors,
                 self._matcher.candidates,
             )
         attempt = self._best_hypothesis(features, camera, candidates, prior, clock)
-        attempt = replace(attempt, reason=_cause(attempt.reason, image, features, candidates))
+        attempt = replace(attempt, reason=_cause(attempt.reason, query.image, features, candidates))
         return self._result(features, attempt, candidates, clock)
 
     def _refined(self, camera: Camera) -> Camera:
@@ -293,16 +328,3 @@ def _cause(
         if of_image is not Reason.NO_TEXTURE:
             return of_image
     return reason if candidates.stand_out else Reason.NOTHING_RETRIEVED
-
-
-def _refused(reason: Reason, clock: StageClock) -> Localization:
-    return Localization(
-        status=Status.REFUSED,
-        reason=reason,
-        map_from_camera=None,
-        covariance=None,
-        inliers=0,
-        matches=0,
-        candidates=(),
-        stage_ms=clock.stage_ms(),
-    )

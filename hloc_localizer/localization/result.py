@@ -36,6 +36,10 @@ class Reason(enum.Enum):
     CONTRADICTED = 'contradicted by the map'
     AMBIGUOUS = 'ambiguous'
     CAMERA_DIFFERS = 'camera differs from the image'
+    DISAGREES = 'disagrees with the prediction'
+    UNCONFIRMED = 'not confirmed by a second image yet'
+    NOTHING_IN_VIEW = 'nothing of the map in view'
+    UNPREDICTABLE = 'prediction too uncertain'
 
     CORRUPT_IMAGE = 'corrupt image'
     NO_INTRINSICS = 'no intrinsics'
@@ -74,3 +78,17 @@ class Localization:
     def localized(self) -> bool:
         """Whether there is a pose."""
         return self.status is Status.LOCALIZED
+
+
+def refused(reason: Reason, stage_ms: Mapping[str, float]) -> Localization:
+    """Return the result of an image that is refused before there is any pose."""
+    return Localization(
+        status=Status.REFUSED,
+        reason=reason,
+        map_from_camera=None,
+        covariance=None,
+        inliers=0,
+        matches=0,
+        candidates=(),
+        stage_ms=stage_ms,
+    )

@@ -1,0 +1,257 @@
+"""The tracker: from poses of single images and odometry to one pose, its certainty and a state."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.geometry import transforms
+from hloc_localizer.localization.tracking.estimate import (
+    PoseEstimate,
+    is_plausible,
+    motion_noise,
+    unknown_motion_noise,
+)
+from hloc_localizer.localization.tracking.options import TrackingOptions
+
+Array = NDArray[np.float64]
+
+
+class State(enum.Enum):
+    """How well the pose is known; the rules are in ``docs/tracking.md``."""
+
+    UNINITIALIZED = 'uninitialized'
+    LOCALIZED = 'localized'
+    DEGRADED = 'degraded'
+    LOST = 'lost'
+
+    @property
+    def has_pose(self) -> bool:
+        """Whether a pose may be published."""
+        return self in (State.LOCALIZED, State.DEGRADED)
+
+
+class Verdict(enum.Enum):
+    """What became of the pose of one image."""
+
+    ENTERED = 'entered'
+    DISAGREES = 'disagrees'
+    WAITS = 'waits'
+    """There is nothing to compare it with yet: another one must agree with it."""
+    JUMPED = 'jumped'
+    """Several in a row agreed with each other and overruled the prediction."""
+
+
+@dataclass(frozen=True)
+class Fix:
+    """The pose that one image gave."""
+
+    estimate: PoseEstimate
+    searched_everywhere: bool
+    """Whether the prediction had no part in it: only then can it overrule the prediction."""
+    strong: bool = False
+    """Whether it may be the first one without a second that agrees."""
+
+
+@dataclass(frozen=True)
+class _Rival:
+    """Poses in a row that agree with each other and not with the prediction."""
+
+    estimate: PoseEstimate
+    count: int
+    counted: Array
+    """(4, 4) where the last of them that counts was taken."""
+
+
+class PoseTracker:
+    """
+    Predicts with odometry, lets agreeing poses enter, and says how well the pose is known.
+
+    Each image is one :meth:`advance` and then one :meth:`correct`. Nothing here knows of images,
+    maps or ROS.
+    """
+
+    def __init__(self, options: TrackingOptions | None = None) -> None:
+        """Begin without a pose."""
+        self.options = options or TrackingOptions()
+        self.options.check()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: time jumped back, or another map is used."""
+        self._state = State.UNINITIALIZED
+        self._estimate: PoseEstimate | None = None
+        self._proven = False
+        self._rival: _Rival | None = None
+        self._stamp_ns: int | None = None
+        self._odom_from_body: Array | None = None
+        self._unaided_s = 0.0
+
+    @property
+    def state(self) -> State:
+        """How well the pose is known after the last image."""
+        return self._state
+
+    @property
+    def stamp_ns(self) -> int | None:
+        """Stamp of the last image."""
+        return self._stamp_ns
+
+    @property
+    def published(self) -> PoseEstimate | None:
+        """The pose at the last image; None unless the state has one."""
+        return self._estimate if self._state.has_pose else None
+
+    @property
+    def prediction(self) -> PoseEstimate | None:
+        """Where to look: like :attr:`published`, but also when lost, or given by a person."""
+        return self._estimate
+
+    @property
+    def proven(self) -> bool:
+        """Whether the prediction began with a pose of an image, not with a person's word."""
+        return self._proven
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the last poses of the whole map spoke against the prediction."""
+        return self._rival is not None
+
+    def suppose(self, estimate: PoseEstimate) -> None:
+        """
+        Take a person's word for the pose at the last image (``initialpose``).
+
+        It replaces the estimate and is not published: only a pose that agrees makes it one.
+        """
+        self._estimate = estimate
+        self._proven = False
+        self._rival = None
+        self._unaided_s = 0.0
+        self._state = State.UNINITIALIZED
+
+    def advance(self, stamp_ns: int, odom_from_body: Array | None = None) -> bool:
+        """
+        Go on to the next image.
+
+        :param stamp_ns: when it was taken.
+        :param odom_from_body: (4, 4) pose of the body in the odometry frame at that time; None
+            without odometry.
+        :returns: False, and nothing changes, when it is not newer than the last one.
+        """
+        if self._stamp_ns is not None and stamp_ns <= self._stamp_ns:
+            return False
+        if self._stamp_ns is not None:
+            self._move((stamp_ns - self._stamp_ns) * 1e-9, odom_from_body)
+        self._stamp_ns = stamp_ns
+        self._odom_from_body = odom_from_body
+        self._forget_what_became_too_uncertain()
+        return True
+
+    def correct(self, fix: Fix | None) -> Verdict | None:
+        """
+        Take what the image gave.
+
+        :param fix: None when it gave no pose.
+        """
+        if fix is None:
+            if self._state is State.LOCALIZED:
+                self._state = State.DEGRADED
+            return None
+        if self._estimate is not None and self._agrees(self._estimate, fix):
+            self._enter(self._estimate.corrected(self._measured(fix)))
+            return Verdict.ENTERED
+        return self._consider_rival(fix)
+
+    def _move(self, seconds: float, odom_from_body: Array | None) -> None:
+        """Move the estimate and its rival as the odometry says, or let them become uncertain."""
+        motion, drift = np.eye(4), self.options.drift
+        if odom_from_body is not None and self._odom_from_body is not None:
+            motion = transforms.invert(self._odom_from_body) @ odom_from_body
+            aided = is_plausible(motion, seconds, drift)
+        else:
+            aided = False
+        if aided:
+            noise = motion_noise(motion, seconds, drift)
+        else:
+            motion = np.eye(4)
+            noise = unknown_motion_noise(self._unaided_s, self._unaided_s + seconds, drift)
+            self._unaided_s += seconds
+        if self._estimate is not None:
+            self._estimate = self._estimate.moved(motion, noise)
+        if self._rival is not None:
+            moved = self._rival.estimate.moved(motion, noise)
+            self._rival = dataclasses.replace(self._rival, estimate=moved)
+
+    def _forget_what_became_too_uncertain(self) -> None:
+        if self._rival is not None and self._uncertain(self._rival.estimate):
+            self._rival = None
+        if self._estimate is None or not self._uncertain(self._estimate):
+            return
+        if self._state.has_pose:
+            self._state = State.LOST
+        if self._uncertain(self._estimate, factor=_USELESS):
+            self._estimate = None
+            self._proven = False
+
+    def _uncertain(self, estimate: PoseEstimate, factor: float = 1.0) -> bool:
+        known = (
+            estimate.position_sigma_m <= factor * self.options.max_position_sigma_m
+            and estimate.rotation_sigma_deg <= factor * self.options.max_rotation_sigma_deg
+        )
+        return not known  # a NaN is not known either
+
+    def _agrees(self, estimate: PoseEstimate, fix: Fix) -> bool:
+        return estimate.squared_distance(fix.estimate) <= self.options.gate
+
+    def _measured(self, fix: Fix) -> PoseEstimate:
+        covariance = fix.estimate.covariance * self.options.shared_errors
+        return PoseEstimate(fix.estimate.map_from_body, covariance)
+
+    def _enter(self, estimate: PoseEstimate) -> None:
+        self._estimate = estimate
+        self._proven = True
+        self._rival = None
+        self._unaided_s = 0.0
+        self._state = State.LOCALIZED
+
+    def _consider_rival(self, fix: Fix) -> Verdict:
+        """Let a pose that does not fit wait for others that agree with it."""
+        if self._state is State.LOCALIZED:
+            self._state = State.DEGRADED
+        if not fix.searched_everywhere:
+            return Verdict.DISAGREES
+        rival = self._rival = self._joined(self._rival, fix)
+        if rival.count >= self._needed(fix):
+            jumped = self._proven
+            self._enter(rival.estimate)
+            return Verdict.JUMPED if jumped else Verdict.ENTERED
+        return Verdict.DISAGREES if self._proven else Verdict.WAITS
+
+    def _joined(self, rival: _Rival | None, fix: Fix) -> _Rival:
+        """Count a pose with those before it, if it agrees and shows something new."""
+        pose = fix.estimate.map_from_body
+        if rival is None or not self._agrees(rival.estimate, fix):
+            return _Rival(fix.estimate, 1, pose)
+        metres, radians = transforms.pose_distance(rival.counted, pose)
+        options = self.options
+        far = metres >= options.confirm_after_m
+        if not (far or np.degrees(radians) >= options.confirm_after_deg):
+            return rival
+        estimate = rival.estimate.corrected(self._measured(fix))
+        return _Rival(estimate, rival.count + 1, pose)
+
+    def _needed(self, fix: Fix) -> int:
+        """Return how many poses in a row must agree before they count."""
+        if self._proven:
+            return self.options.confirmations
+        if fix.strong and self._estimate is None:
+            return 1
+        return self.options.first_confirmations
+
+
+_USELESS = 8.0
+"""An estimate so many times less certain than a published one helps no search."""
