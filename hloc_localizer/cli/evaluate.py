@@ -23,8 +23,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         'evaluate',
         help='localize a recording and compare with reference poses',
-        description='Localize the images of a recording in a map, each alone, and compare with '
-        'reference poses.',
+        description='Localize the images of a recording in a map, each alone or (--track) as a '
+        'stream, and compare with reference poses.',
     )
     parser.add_argument('map', type=Path, metavar='MAP', help='folder of a map, or of hloc')
     parser.add_argument('source', type=Path, metavar='SOURCE', help='bag, video or folder')
@@ -42,6 +42,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--report', type=Path, metavar='DIR', help='write a page with numbers and pictures'
     )
+    parser.add_argument(
+        '--track', action='store_true',
+        help='take the images as one stream: predict with the odometry of the recording, filter, '
+        'and bridge images that cannot be localized (docs/tracking.md)',
+    )  # fmt: skip
     add_option_arguments(parser, 'hloc_localizer.cli.localize_options:LocalizeCommandOptions')
     parser.set_defaults(run=run)
 
@@ -53,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hloc_localizer.evaluation.report import summary_rows, write_report
     from hloc_localizer.evaluation.run import evaluate_source
     from hloc_localizer.localization import Localizer
+    from hloc_localizer.localization.tracking import TrackingLocalizer
     from hloc_localizer.mapping.open_map import open_map
     from hloc_localizer.sources import open_source
 
@@ -61,7 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_folder_output(arguments.report)
     references = References.read(arguments.ground_truth, child=arguments.ground_truth_child)
     loaded = open_map(arguments.map)
-    localizer = Localizer(loaded, options.localizer)
+    alone = Localizer(loaded, options.localizer)
+    localizer = TrackingLocalizer(alone, options.tracking) if arguments.track else alone
     source = open_source(arguments.source, _source_options(arguments, options.source))
     if arguments.ground_truth_child == 'base' and source.description.get('kind') != 'bag':
         raise InputError(

@@ -24,7 +24,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         'localize',
         help='localize the images of a recording in a map',
-        description='Localize the images of a recording in a map, each alone.',
+        description='Localize the images of a recording in a map, each alone, or with --track '
+        'as a stream.',
     )
     parser.add_argument('map', type=Path, metavar='MAP', help='folder of a map, or of hloc')
     parser.add_argument('source', type=Path, metavar='SOURCE', help='bag, video or folder')
@@ -36,6 +37,11 @@ def add_parser(subparsers: Any) -> None:
         '--json', type=Path, metavar='FILE.jsonl',
         help='one JSON object a frame: status, reason, pose, covariance, inliers, stage times',
     )  # fmt: skip
+    parser.add_argument(
+        '--track', action='store_true',
+        help='take the images as one stream: predict with the odometry of the recording, filter, '
+        'and bridge images that cannot be localized (docs/tracking.md)',
+    )  # fmt: skip
     add_option_arguments(parser, 'hloc_localizer.cli.localize_options:LocalizeCommandOptions')
     parser.set_defaults(run=run)
 
@@ -43,8 +49,9 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Localize all frames; status 1 when none could be localized."""
     from hloc_localizer.cli.localize_options import LocalizeCommandOptions
-    from hloc_localizer.evaluation.run import localize_frames
+    from hloc_localizer.evaluation.run import localize_frames, track_frames
     from hloc_localizer.localization import Localizer
+    from hloc_localizer.localization.tracking import TrackingLocalizer
     from hloc_localizer.mapping.open_map import open_map
     from hloc_localizer.sources import open_source
 
@@ -64,7 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
     with command_progress() as progress:
         summary = _Summary()
         lines = []
-        for frame in localize_frames(localizer, source, progress):
+        frames = (
+            track_frames(TrackingLocalizer(localizer, options.tracking), source, progress)
+            if arguments.track
+            else localize_frames(localizer, source, progress)
+        )
+        for frame in frames:
             summary.add(frame)
             lines.append(json.dumps(frame_as_dict(frame), allow_nan=False))
     if arguments.json is not None:
@@ -77,13 +89,15 @@ def frame_as_dict(localized: LocalizedFrame) -> dict[str, Any]:
     from hloc_localizer.geometry.transforms import quaternion_from_rotation
 
     result = localized.localization
-    pose = result.map_from_camera
+    pose, tracked = result.map_from_camera, localized.tracked
+    of_stream = {} if tracked is None else {'state': tracked.state.value, 'fix': tracked.entered}
     return {
         'name': localized.frame.name,
         'stamp': localized.frame.stamp_ns / 1e9,
         'stamp_ns': localized.frame.stamp_ns,
         'status': result.status.value,
         'reason': result.reason.value,
+        **of_stream,
         'pose': None
         if pose is None
         else {

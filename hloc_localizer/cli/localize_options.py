@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hloc_localizer.localization.options import LocalizerOptions
+from hloc_localizer.localization.tracking.options import TrackingOptions
 from hloc_localizer.options import Options, option
 from hloc_localizer.sources.options import SourceOptions
 
@@ -15,3 +16,6 @@ class LocalizeCommandOptions(Options):
 
     source: SourceOptions = option(SourceOptions, 'How the recording is read.')
     localizer: LocalizerOptions = option(LocalizerOptions, 'How an image is localized.')
+    tracking: TrackingOptions = option(
+        TrackingOptions, 'How the images of a stream are tied together (with --track).'
+    )

@@ -31,6 +31,8 @@ class EvaluatedFrame:
     reference: Array
     """(4, 4) ``map_from_camera``."""
     latency_ms: float
+    state: str = ''
+    """State of the tracker after this image; empty for an image that was localized alone."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class Evaluation:
             'false_fixes': int(np.count_nonzero(self.false_fixes)),
             'translation_error_m': _spread(self.translation_error_m),
             'rotation_error_deg': _spread(self.rotation_error_deg),
-            'recall': self._recall(),
+            'recall': self._recall(len(self.frames)),
+            **self._tracking(),
             'latency_ms': self._latency(),
             'nees': {
                 name: _mean(self.nees[:, column])
@@ -113,14 +116,26 @@ class Evaluation:
         )
         return dict(sorted(reasons.items()))
 
-    def _recall(self) -> dict[str, float | None]:
+    def _recall(self, among: int) -> dict[str, float | None]:
         recall: dict[str, float | None] = {}
         for metres, degrees in RECALL_THRESHOLDS:
             near = self.translation_error_m <= metres
             hits = np.count_nonzero(near & (self.rotation_error_deg <= degrees))
-            share = float(hits) / len(self.frames) if self.frames else None
-            recall[f'{metres:.2f}m_{degrees:.0f}deg'] = share
+            recall[f'{metres:.2f}m_{degrees:.0f}deg'] = float(hits) / among if among else None
         return recall
+
+    def _tracking(self) -> dict[str, Any]:
+        """Count the states of a stream, and its recall since there was a pose at all."""
+        states = Counter(frame.state for frame in self.frames if frame.state)
+        if not states:
+            return {}
+        posed = [frame.localization.map_from_camera is not None for frame in self.frames]
+        since = len(posed) - posed.index(True) if any(posed) else 0
+        return {
+            'states': dict(sorted(states.items())),
+            'frames_from_first_fix': since,
+            'recall_from_first_fix': self._recall(since),
+        }
 
     def _latency(self) -> dict[str, Any]:
         latencies = np.array([frame.latency_ms for frame in self.frames])

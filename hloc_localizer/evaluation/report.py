@@ -57,6 +57,11 @@ def summary_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     for name, share in summary['recall'].items():
         rows.append((f'recall {name.replace("_", ", ")} [%]', _text(share, '.1f', 100.0)))
+    for name, share in summary.get('recall_from_first_fix', {}).items():
+        label = f'from the first fix on: {name.replace("_", ", ")} [%]'
+        rows.append((label, _text(share, '.1f', 100.0)))
+    if 'states' in summary:
+        rows.append(('states', ', '.join(f'{k} {n}' for k, n in summary['states'].items())))
     latencies = ' / '.join(_text(latency[name], '.1f') for name in ('median', 'p95'))
     rows.append(('latency, median / p95 [ms]', latencies))
     for stage, milliseconds in latency['stages'].items():

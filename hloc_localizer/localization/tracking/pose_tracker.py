@@ -88,6 +88,7 @@ class PoseTracker:
         self._proven = False
         self._rival: _Rival | None = None
         self._stamp_ns: int | None = None
+        self._entered_ns: int | None = None
         self._odom_from_body: Array | None = None
         self._unaided_s = 0.0
 
@@ -140,11 +141,12 @@ class PoseTracker:
         :param stamp_ns: when it was taken.
         :param odom_from_body: (4, 4) pose of the body in the odometry frame at that time; None
             without odometry.
-        :returns: False, and nothing changes, when it is not newer than the last one.
+        :returns: False, and nothing changes, when it is older than the last one. Images of one
+            stamp are those of several cameras.
         """
-        if self._stamp_ns is not None and stamp_ns <= self._stamp_ns:
+        if self._stamp_ns is not None and stamp_ns < self._stamp_ns:
             return False
-        if self._stamp_ns is not None:
+        if self._stamp_ns is not None and stamp_ns > self._stamp_ns:
             self._move((stamp_ns - self._stamp_ns) * 1e-9, odom_from_body)
         self._stamp_ns = stamp_ns
         self._odom_from_body = odom_from_body
@@ -158,8 +160,7 @@ class PoseTracker:
         :param fix: None when it gave no pose.
         """
         if fix is None:
-            if self._state is State.LOCALIZED:
-                self._state = State.DEGRADED
+            self._degrade()
             return None
         if self._estimate is not None and self._agrees(self._estimate, fix):
             self._enter(self._estimate.corrected(self._measured(fix)))
@@ -216,12 +217,16 @@ class PoseTracker:
         self._proven = True
         self._rival = None
         self._unaided_s = 0.0
+        self._entered_ns = self._stamp_ns
         self._state = State.LOCALIZED
+
+    def _degrade(self) -> None:
+        if self._state is State.LOCALIZED and self._entered_ns != self._stamp_ns:
+            self._state = State.DEGRADED
 
     def _consider_rival(self, fix: Fix) -> Verdict:
         """Let a pose that does not fit wait for others that agree with it."""
-        if self._state is State.LOCALIZED:
-            self._state = State.DEGRADED
+        self._degrade()
         if not fix.searched_everywhere:
             return Verdict.DISAGREES
         rival = self._rival = self._joined(self._rival, fix)

@@ -67,11 +67,13 @@ class TrackingLocalizer:
         self._quick_front_end = localizer.quick_front_end(self.options.max_image_size)
         self._threads = NumericThreads.for_one_operation(localizer.options.threads)
         self._searched_ns: int | None = None
+        self._stamps_ns: dict[str, int] = {}
 
     def reset(self) -> None:
         """Forget the stream: time jumped back."""
         self.tracker.reset()
         self._searched_ns = None
+        self._stamps_ns = {}
 
     def warm_up(self) -> None:
         """Run each part once, so that the first real image is not the slow one."""
@@ -88,20 +90,24 @@ class TrackingLocalizer:
         *,
         odom_from_body: Array | None = None,
         body_from_camera: Array | None = None,
+        camera_name: str = '',
     ) -> TrackedFrame:
         """
         Localize the next image.
 
         :param image: (H, W) grey or (H, W, 3) RGB.
-        :param stamp_ns: when it was taken; an image that is not newer than the last one changes
-            nothing and is refused as stale.
+        :param stamp_ns: when it was taken; an image that is older than the last one, or not newer
+            than the last one of its camera, changes nothing and is refused as stale.
         :param odom_from_body: (4, 4) from the odometry at that time, if there is any.
         :param body_from_camera: (4, 4) mounting of the camera; None: the camera is the body.
+        :param camera_name: which camera, where there are several on the body.
         """
         mounting = np.eye(4) if body_from_camera is None else body_from_camera
-        if not self.tracker.advance(stamp_ns, odom_from_body):
+        twice = self._stamps_ns.get(camera_name) == stamp_ns
+        if twice or not self.tracker.advance(stamp_ns, odom_from_body):
             stale = refused(Reason.STALE, {})
             return TrackedFrame(self.tracker.state, stale, False, Reason.STALE, None, None)
+        self._stamps_ns[camera_name] = stamp_ns
         with self._threads:
             found, everywhere = self._find(image, camera, stamp_ns, mounting)
         verdict = self.tracker.correct(self._fix(found, everywhere, mounting))
