@@ -78,6 +78,8 @@ class TrackingLocalizer:
     def warm_up(self) -> None:
         """Run each part once, so that the first real image is not the slow one."""
         self.localizer.warm_up()
+        # A localizer that was closed has made its front end anew.
+        self._quick_front_end = self.localizer.quick_front_end(self.options.max_image_size)
         camera = self.localizer.map.runtime.cameras[0]
         noise = np.random.default_rng(0).integers(0, 255, (camera.height, camera.width), np.uint8)
         self._quick_front_end.extract(noise)
