@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hloc_localizer.errors import HlocLocalizerError, InputError
+from hloc_localizer.errors import InputError
 from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping.checkpoints import Checkpoints, package_versions, stage_keys
 from hloc_localizer.mapping.compilation import compile_map, point_colors
+from hloc_localizer.mapping.enough_points import require_points
 from hloc_localizer.mapping.extraction import extract_images
 from hloc_localizer.mapping.frame_selection import select_frames
 from hloc_localizer.mapping.front_end import component_of, open_front_end
@@ -61,8 +62,6 @@ from hloc_localizer.progress import Progress, SilentProgress
 from hloc_localizer.sources.frame import Source
 
 MIN_IMAGES = 3
-_MIN_POINTS_SEEN = 20
-"""What some image must see, or nothing could ever be localized in the map."""
 
 
 @dataclass(frozen=True)
@@ -260,12 +259,11 @@ def _triangulated(
             threads=threads,
             show=lambda grown: _show(grown, images, stages.progress),
         )
-    most_seen = max(image.num_points3D for image in reconstruction.images.values())
-    if most_seen < _MIN_POINTS_SEEN:
-        raise HlocLocalizerError(
-            f'no map could be built: no image sees more than {most_seen} points; check that the '
-            'poses are those of this camera, and that the images have texture and overlap'
-        )
+    require_points(
+        reconstruction,
+        'check that the poses are those of this camera, and that the images have texture and '
+        'overlap',
+    )
     return reconstruction
 
 

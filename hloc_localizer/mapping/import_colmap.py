@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from hloc_localizer.errors import HlocLocalizerError, InputError
+from hloc_localizer.errors import InputError
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping.compilation import compile_map
+from hloc_localizer.mapping.enough_points import require_points
 from hloc_localizer.mapping.extraction import extract_images
 from hloc_localizer.mapping.front_end import component_of, open_front_end
 from hloc_localizer.mapping.import_options import ColmapImportOptions
@@ -233,11 +234,7 @@ def _triangulate(
             images, cameras, matches, options.reconstruction,
             workspace=Path(workspace), threads=threads,
         )  # fmt: skip
-    if reconstruction.num_points3D() == 0:
-        raise HlocLocalizerError(
-            'no map could be made: no point was seen from enough places; check that the images '
-            'are those that the model was made of'
-        )
+    require_points(reconstruction, 'check that the images are those that the model was made of')
     return reconstruction, refined
 
 

@@ -15,6 +15,7 @@ from hloc_localizer.features.local_features import LocalFeatures
 from hloc_localizer.features.registry import front_end_options
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping.compilation import compile_map
+from hloc_localizer.mapping.enough_points import require_points
 from hloc_localizer.mapping.import_choice import agreeing_parts
 from hloc_localizer.mapping.import_options import HlocImportOptions
 from hloc_localizer.mapping.import_report import ImportReport
@@ -58,6 +59,9 @@ def import_hloc(
     file, model, features = agreeing_parts(folder, options, progress)
     component, notes = _front_end(file, features, options)
     with MapWriter(output, overwrite=options.overwrite) as writer:
+        require_points(
+            model.reconstruction, f'check {model.path}, or triangulate its points with hloc'
+        )
         images = _map_images(model, features)
         tracks = _tracks(model)
         progress.stage('describe')

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hloc_localizer.errors import HlocLocalizerError
 from hloc_localizer.features.local_features import LocalFeatures
+from hloc_localizer.mapping.enough_points import require_points
 from hloc_localizer.mapping.matching import MapImage, PairMatches
 from hloc_localizer.mapping.options import ReconstructionOptions
 from hloc_localizer.maps.colmap_model import ColmapModel, ModelImage
@@ -54,11 +54,9 @@ def triangulated(
             workspace=Path(workspace),
             threads=os.cpu_count() or 1,
         )
-    if reconstruction.num_points3D() == 0:
-        raise HlocLocalizerError(
-            f'{model.path}: no point could be triangulated from its poses and the matches; check '
-            'that they are of the same images'
-        )
+    require_points(
+        reconstruction, f'check that the poses of {model.path} and the matches are of one scene'
+    )
     poses = poses_of(reconstruction)
     return ColmapModel(
         path=model.path,

@@ -16,7 +16,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from hloc_localizer.errors import InputError
+from hloc_localizer.errors import HlocLocalizerError, InputError
 from hloc_localizer.features.registry import create_front_end
 from hloc_localizer.geometry.transforms import pose_distance
 from hloc_localizer.localization import Localizer
@@ -139,6 +139,28 @@ def test_features_of_hlocs_sift_lose_colmaps_half_pixel(exported: Path, tmp_path
     after = read_all_features(tmp_path / 'map' / 'features.h5')
     name = next(iter(before))
     np.testing.assert_allclose(after[name].keypoints, before[name].keypoints - 0.5, atol=1e-4)
+
+
+@pytest.mark.parametrize('suffix', ['.bin', '.txt'])
+def test_models_of_three_and_of_five_files_are_the_same(
+    exported: Path, tmp_path: Path, suffix: str
+) -> None:
+    folder = copied(exported, tmp_path / 'hloc')
+    assert len(list((folder / 'sfm').glob('*.bin'))) == 5
+    if suffix == '.txt':
+        model = pycolmap.Reconstruction(folder / 'sfm')
+        shutil.rmtree(folder / 'sfm')
+        (folder / 'sfm').mkdir()
+        model.write_text(folder / 'sfm')
+    five = import_hloc(folder, tmp_path / 'five').manifest
+    for part in ('rigs', 'frames'):  # as before COLMAP 3.12
+        (folder / 'sfm' / f'{part}{suffix}').unlink()
+    three = import_hloc(folder, tmp_path / 'three').manifest
+    assert three.statistics == five.statistics
+    assert three.statistics.points > 1000
+    before, after = (Map.load(tmp_path / name).runtime for name in ('five', 'three'))
+    np.testing.assert_allclose(after.map_from_camera, before.map_from_camera, atol=1e-9)
+    np.testing.assert_array_equal(after.observation_point, before.observation_point)
 
 
 @pytest.mark.parametrize('separator', ['/', '_'])
@@ -278,6 +300,19 @@ def with_a_broken_features_file(folder: Path) -> None:
     (folder / 'feats-sift.h5').write_bytes(data[: len(data) // 2])
 
 
+def without_any_image(folder: Path) -> None:
+    with h5py.File(folder / 'feats-sift.h5', 'r+') as file:
+        for name in list(file):
+            del file[name]
+
+
+def with_a_handful_of_points(folder: Path) -> None:
+    model = pycolmap.Reconstruction(folder / 'sfm')
+    for point_id in sorted(model.points3D)[10:]:
+        model.delete_point3D(point_id)
+    model.write_binary(folder / 'sfm')
+
+
 def with_the_name_of_another_configuration(folder: Path) -> None:
     (folder / 'feats-sift.h5').rename(folder / 'feats-superpoint-n4096-r1024.h5')
 
@@ -296,6 +331,8 @@ def with_a_model_that_promises_too_much(folder: Path) -> None:
 @pytest.mark.parametrize(('damage', 'line'), [
     (without_descriptors, "/descriptors' is missing"),
     (without_an_image, r'has no features of 1 of the \d+ images'),
+    (without_any_image, r'has no features of (\d+) of the \1 images'),
+    (with_a_handful_of_points, r'no image sees more than \d+ points; check .*sfm'),
     (with_fewer_keypoints, r'has \d+ keypoints, but \d+ in .*sfm'),
     (with_moved_keypoints, 'has keypoints at other places than in'),
     (with_longer_descriptors, r'has descriptors of length 4\.00 instead of 1'),
@@ -309,7 +346,7 @@ def test_a_damaged_folder_is_refused_by_name_and_nothing_is_written(
 ) -> None:
     folder = copied(exported, tmp_path / 'hloc', as_hloc=True)
     damage(folder)
-    with pytest.raises(InputError, match=line) as caught:
+    with pytest.raises(HlocLocalizerError, match=line) as caught:
         import_hloc(folder, tmp_path / 'map')
     assert '\n' not in str(caught.value)
     assert str(folder) in str(caught.value)
