@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0: as torch likes')
     parser.add_argument('--repeats', type=int, default=20)
     parser.add_argument('--seeded', action='store_true', help='random weights, no files needed')
+    parser.add_argument(
+        '--compile', action='store_true',
+        help='through torch.compile (with CUDA graphs on a GPU), which the localizer does not do',
+    )  # fmt: skip
     return parser.parse_args(arguments)
 
 
@@ -96,7 +101,10 @@ def _time_front_end(
             {'matcher': matcher, 'max_keypoints': keypoints, 'precision': chosen.precision}
         )
         torch.manual_seed(0)
-        networks = (*build_networks(name, options, device, seeded=chosen.seeded), device)
+        extractor, network = build_networks(name, options, device, seeded=chosen.seeded)
+        networks = _Networks(extractor, extractor, network, network, device)
+        if chosen.compile:
+            networks = networks.compiled()
         for size in chosen.sizes:
             for candidates in chosen.candidates:
                 with torch.inference_mode():
@@ -111,13 +119,33 @@ def _time_front_end(
                 )
 
 
+@dataclass(frozen=True)
+class _Networks:
+    extractor: Any
+    extract: Any
+    """The extractor, or what torch.compile made of it."""
+    matcher: Any
+    match: Any
+    device: torch.device
+
+    def compiled(self) -> _Networks:
+        """Compile both; the first frames, which are not timed, pay for it."""
+        mode = 'reduce-overhead' if self.device.type == 'cuda' else 'default'
+        return replace(
+            self,
+            extract=torch.compile(self.extractor.__call__, mode=mode),
+            match=torch.compile(self.matcher.__call__, mode=mode),
+        )
+
+
 class _Frame:
     """The work of a frame; every stage leaves what the next one takes."""
 
     def __init__(
-        self, networks: Any, options: LearnedOptions, size: tuple[int, int], candidates: int
+        self, networks: _Networks, options: LearnedOptions, size: tuple[int, int], candidates: int
     ) -> None:
-        self._extractor, self._matcher, self._device = networks
+        self._networks, self._matcher = networks, networks.matcher
+        self._device = networks.device
         self._options = options
         self._size = size
         self._noise = np.random.default_rng(0).integers(0, 255, (*size[::-1], 3), np.uint8)
@@ -138,7 +166,7 @@ class _Frame:
 
     def extract(self) -> None:
         """Detect and describe."""
-        self._found = self._extractor(self._image)
+        self._found = self._networks.extract(self._image)
 
     def download(self) -> None:
         """Bring the features back."""
@@ -152,7 +180,7 @@ class _Frame:
 
     def match(self) -> None:
         """Match the query against all candidates."""
-        self._matches = self._matcher(self._query, self._references)
+        self._matches = self._networks.match(self._query, self._references)
 
     def result(self) -> None:
         """Bring the matches back."""
@@ -162,7 +190,9 @@ class _Frame:
         count = self._options.max_keypoints
         places = torch.rand(count, 2, device=self._device)
         keypoints = places * (torch.tensor(self._size, device=self._device) - 1.0)
-        descriptors = torch.randn(count, self._extractor.descriptor_size, device=self._device)
+        descriptors = torch.randn(
+            count, self._networks.extractor.descriptor_size, device=self._device
+        )
         return keypoints, F.normalize(descriptors, dim=1)
 
     def _prepared(self, keypoints: torch.Tensor, descriptors: torch.Tensor) -> Any:

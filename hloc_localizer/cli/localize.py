@@ -108,6 +108,8 @@ def frame_as_dict(localized: LocalizedFrame) -> dict[str, Any]:
         'inliers': int(result.inliers),
         'matches': int(result.matches),
         'candidates': list(result.candidates),
+        'retrieval_scores': [round(score, 4) for score in result.retrieval_scores],
+        'retrieval_margin': result.retrieval_margin,
         'latency_ms': localized.latency_ms,
         'stage_ms': {stage: float(value) for stage, value in result.stage_ms.items()},
     }

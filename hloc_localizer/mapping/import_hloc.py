@@ -99,6 +99,13 @@ def _front_end(
     if hasattr(defaults, 'matcher') and (options.matcher != 'auto' or file.conf is not None):
         values['matcher'], note = _matcher(name, options.matcher)
         notes.append(note)
+    if options.implementation != 'built_in':
+        if not hasattr(defaults, 'implementation'):
+            raise InputError(
+                f"{file.path}: are features of '{name}', which has no implementation "
+                f"'{options.implementation}'"
+            )
+        values['implementation'] = options.implementation
     return Component(name, defaults.with_values(values).as_dict()), notes
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hloc_localizer.features.learned.options import (
+    IMPLEMENTATIONS,
     AlikedOptions,
     DiskOptions,
     SuperPointOptions,
@@ -43,6 +44,12 @@ class HlocImportOptions(Options):
         'auto',
         'What matches queries; auto is LightGlue where its weights are installed.',
         choices=('auto', 'lightglue', 'nearest_neighbour'),
+    )
+    implementation: str = option(
+        'built_in',
+        "Whose code describes queries: built_in, or cvg's own package lightglue or hloc where it "
+        'is installed.',
+        choices=IMPLEMENTATIONS,
     )
     reconstruction: HeldPosesOptions = option(
         HeldPosesOptions, 'Points, where no model of the folder was made of its features.'

@@ -79,6 +79,9 @@ def test_localize_writes_poses_of_the_images_it_localized(
     assert np.array(frame['covariance']).shape == (6, 6)
     assert frame['inliers'] >= 12
     assert frame['candidates'][0] in Map.load(corner).runtime.image_names
+    assert len(frame['retrieval_scores']) == len(frame['candidates'])
+    margin = frame['retrieval_margin']
+    assert margin is None or -1.0 < margin < frame['retrieval_scores'][0] + 1.0
     assert frame['stage_ms']['total'] > 0
     refused_frames = [frame for frame in told if frame['status'] == 'refused']
     assert all(f['pose'] is None and f['reason'] != 'none' for f in refused_frames)

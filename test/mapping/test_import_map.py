@@ -364,6 +364,20 @@ def test_a_descriptor_that_cannot_be_computed_here_gives_way_to_vlad(
     assert 'global-feats-netvlad.h5 is not used' in report.notes[0]
 
 
+def test_an_implementation_is_recorded_where_the_features_have_it(
+    exported: Path, tmp_path: Path
+) -> None:
+    folder = copied(exported, tmp_path / 'hloc')
+    options = HlocImportOptions(implementation='hloc')
+    with pytest.raises(InputError, match="'sift', which has no implementation 'hloc'"):
+        import_hloc(folder, tmp_path / 'map', options)
+    with h5py.File(folder / 'feats-sift.h5', 'r+') as file:
+        origin = {'front_end': {'name': 'aliked', 'parameters': {}}}
+        file.attrs['hloc_localizer'] = json.dumps(origin)
+    manifest = import_hloc(folder, tmp_path / 'map', options).manifest
+    assert manifest.front_end.parameters['implementation'] == 'hloc'
+
+
 def test_an_origin_with_unknown_options_is_refused(exported: Path, tmp_path: Path) -> None:
     folder = copied(exported, tmp_path / 'hloc')
     with h5py.File(folder / 'feats-sift.h5', 'r+') as file:

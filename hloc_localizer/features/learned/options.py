@@ -11,6 +11,9 @@ MACHINE_OPTIONS = ('device', 'precision', 'threads')
 """Options that belong to a machine: a map does not record them."""
 
 
+IMPLEMENTATIONS = ('built_in', 'lightglue', 'hloc')
+
+
 @dataclass(frozen=True)
 class LearnedOptions(Options):
     """What all learned front ends have in common."""
@@ -23,7 +26,7 @@ class LearnedOptions(Options):
     implementation: str = option(
         'built_in',
         "Whose code runs: built_in, or cvg's own package lightglue or hloc where it is installed.",
-        choices=('built_in', 'lightglue', 'hloc'),
+        choices=IMPLEMENTATIONS,
     )
     max_keypoints: int = option(1024, 'Most keypoints an image.', minimum=16, maximum=16384)
     max_image_size: int = option(

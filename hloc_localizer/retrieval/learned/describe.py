@@ -32,6 +32,9 @@ _READERS: dict[str, Callable[[Path], torch.nn.Module]] = {
 }
 
 
+_SMALLER = 'build the map with a lower image_descriptor.max_image_size'
+
+
 class LearnedDescriptor:
     """Describes an image by a network, preprocessed as hloc does."""
 
@@ -54,7 +57,7 @@ class LearnedDescriptor:
         if self._network is None:
             raise HlocLocalizerError(f"global descriptor '{self.name}' was released")
         reduced = _reduced(image, self.options.max_image_size)
-        with memory_guard(self.device, 'lower max_image_size'), torch.inference_mode():
+        with memory_guard(self.device, _SMALLER), torch.inference_mode():
             pixels = image_tensor(reduced, self.device).expand(-1, 3, -1, -1)
             return np.asarray(self._network(pixels)[0].cpu().numpy(), np.float32)
 
