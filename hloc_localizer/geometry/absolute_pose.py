@@ -51,6 +51,8 @@ def estimate_absolute_pose(
     keypoints: NDArray[Any],
     points: NDArray[Any],
     options: AbsolutePoseOptions,
+    *,
+    min_inliers: int = MIN_MATCHES,
 ) -> tuple[Array, NDArray[np.bool_]] | None:
     """
     Find a pose that many matches agree with (OpenCV's USAC: P3P, local optimisation, MSAC score).
@@ -60,6 +62,8 @@ def estimate_absolute_pose(
 
     :param keypoints: (N, 2) pixels, the surest matches first.
     :param points: (N, 3) in the map.
+    :param min_inliers: fewest inliers worth finding: among few matches it takes few samples to find
+        so many, or to know that they are not there.
     :returns: ``map_from_camera`` (4, 4) and the inliers (N,), or None.
     """
     focal = camera.focal_px
@@ -75,7 +79,7 @@ def estimate_absolute_pose(
             np.ascontiguousarray(plane[usable] * focal, np.float64),
             np.diag([focal, focal, 1.0]),
             np.zeros(4),
-            params=_usac_parameters(options),
+            params=_usac_parameters(options, _samples_needed(len(usable), min_inliers)),
         )
     except cv2.error:  # a degenerate set of points
         return None
@@ -93,11 +97,22 @@ def estimate_absolute_pose(
     return map_from_camera, mask
 
 
-def _usac_parameters(options: AbsolutePoseOptions) -> Any:
+def _samples_needed(matches: int, min_inliers: int) -> int:
+    """Return how many samples of three find a sample of inliers only, if there are so many."""
+    share = min(min_inliers / matches, 0.9)
+    needed = np.log1p(-_CONFIDENCE_OF_NONE) / np.log1p(-(share**3))
+    return max(int(np.ceil(needed)), _LEAST_SAMPLES)
+
+
+_CONFIDENCE_OF_NONE = 0.99
+_LEAST_SAMPLES = 20
+
+
+def _usac_parameters(options: AbsolutePoseOptions, samples: int) -> Any:
     parameters = cv2.UsacParams()
     parameters.threshold = options.max_error_px
     parameters.confidence = min(options.confidence, 0.999999)
-    parameters.maxIterations = options.max_iterations
+    parameters.maxIterations = min(options.max_iterations, samples)
     parameters.randomGeneratorState = options.seed
     parameters.isParallel = False
     parameters.sampler = cv2.SAMPLING_UNIFORM
@@ -174,12 +189,16 @@ def refine_absolute_pose(
             if damping > 1e6:
                 break
             continue
-        converged = cost - trial_cost < 1e-7 * max(cost, 1e-12)
+        converged = cost - trial_cost < _CONVERGED * max(cost, 1e-12)
         pose, cost, normal, gradient = trial, trial_cost, trial_normal, trial_gradient
         damping = max(damping * 0.1, 1e-9)
         if converged:
             break
     return _with_covariance(camera, pose, keypoints, points, sigma, normal)
+
+
+_CONVERGED = 1e-4
+"""Share of the cost that the last step took off: the pose then moves by far less than its sigma."""
 
 
 def _disturb(pose: Array, step: Array) -> Array:

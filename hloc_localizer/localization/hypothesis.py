@@ -84,6 +84,7 @@ class PoseSolver:
                 features.keypoints[matches.keypoint],
                 self._runtime.points[matches.point],
                 self._options.absolute_pose,
+                min_inliers=self._options.accept.min_distinct,
             )
         if found is None or int(found[1].sum()) < self._options.accept.min_distinct:
             return None

@@ -231,14 +231,14 @@ class Localizer:
         prior: NDArray[np.float64] | None,
         clock: StageClock,
     ) -> Attempt:
-        """Try the likeliest candidates alone first, which is enough for most images."""
+        """Try the likeliest candidates first, which are enough for most images; then the rest."""
         images = candidates.images
         first = self._matcher.first_candidates
         tree = cKDTree(features.keypoints)
         attempt = self._attempt(features, tree, camera, images[:first], prior, clock)
         if attempt.reason is Reason.NONE or len(images) <= first:
             return attempt
-        return self._attempt(features, tree, camera, images, None, clock).better(attempt)
+        return self._attempt(features, tree, camera, images[first:], None, clock).better(attempt)
 
     def _attempt(
         self,

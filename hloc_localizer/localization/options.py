@@ -13,7 +13,7 @@ class RetrievalOptions(Options):
     """Which map images a query is compared with, and how thoroughly."""
 
     first_candidates: int = option(
-        6,
+        4,
         'Map images tried first; the others only if these give no pose.',
         minimum=1,
         maximum=500,

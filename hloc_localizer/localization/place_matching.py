@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -54,7 +56,7 @@ def create_matcher(
 
 
 class DescriptorMatcher:
-    """Compares descriptors with the points of a place, whichever image saw them."""
+    """Compares descriptors with the points of each place, whichever image saw them."""
 
     def __init__(
         self,
@@ -69,17 +71,23 @@ class DescriptorMatcher:
         self._index = index
         self._nearest = nearest
         self._options = options
+        # numpy lets go of the interpreter while it multiplies and searches.
+        self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix='place')
 
     def __call__(self, query: LocalFeatures, places: list[NDArray[np.intp]]) -> list[PointMatches]:
         """Match to groups of map images; the surest matches first."""
-        return match_points(
-            query,
-            self._runtime,
-            self._index,
-            places,
-            self._nearest,
-            max_keypoints=self._options.max_keypoints,
-        )
+
+        def match(place: NDArray[np.intp]) -> PointMatches:
+            return match_points(
+                query,
+                self._runtime,
+                self._index,
+                place,
+                self._nearest,
+                max_keypoints=self._options.max_keypoints,
+            )
+
+        return list(self._workers.map(match, places))
 
     def release(self) -> None:
         """Do nothing: it works on the map's own arrays."""

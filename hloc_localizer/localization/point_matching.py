@@ -96,29 +96,26 @@ def match_points(
     query: LocalFeatures,
     runtime: RuntimeMap,
     index: PointIndex,
-    places: list[NDArray[np.intp]],
+    place: NDArray[np.intp],
     options: NearestNeighbourOptions,
     *,
     max_keypoints: int,
-) -> list[PointMatches]:
+) -> PointMatches:
     """
-    Match a query to the points of several places in one multiplication.
+    Match a query to all points of a place in one multiplication.
 
     The ratio test compares with the second best *point*: the same point seen from elsewhere is no
     rival.
 
-    :param places: groups of map images; matches are mutual within each.
+    :param place: a group of map images.
     :param max_keypoints: how many of the query's strongest keypoints take part.
+    :returns: mutual matches, the surest first.
     """
-    seen = [index.descriptors_seen_by(place) for place in places]
-    rows = np.concatenate([rows for _, rows in seen])
+    point, rows = index.descriptors_seen_by(place)
     if len(rows) == 0 or len(query) == 0:
-        return [_no_matches() for _ in places]
+        return _no_matches()
     wanted = query.descriptors[:max_keypoints].astype(np.float32, copy=False)
-    cosines = wanted @ restore_descriptors(runtime.descriptors[rows]).T
-    ends = np.cumsum([len(rows) for _, rows in seen])
-    blocks = np.split(cosines, ends[:-1], axis=1)
-    return [_mutual(block, point, options) for block, (point, _) in zip(blocks, seen, strict=True)]
+    return _mutual(wanted @ restore_descriptors(runtime.descriptors[rows]).T, point, options)
 
 
 def _mutual(

@@ -10,13 +10,15 @@ from scipy.spatial import cKDTree
 from synthetic_map import make_runtime
 
 from hloc_localizer.features.local_features import LocalFeatures, NearestNeighbourOptions
+from hloc_localizer.features.sift import Sift, SiftOptions
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization.options import LocalizerOptions, RetrievalOptions
+from hloc_localizer.localization.place_matching import create_matcher
 from hloc_localizer.localization.point_matching import (
     PointIndex,
     PointMatches,
     match_near_pose,
-    match_points,
 )
 from hloc_localizer.maps import RuntimeMap
 from hloc_localizer.maps.quantisation import restore_descriptors
@@ -55,7 +57,9 @@ def query_of(
 def places_matched(
     runtime: RuntimeMap, query: LocalFeatures, places: list[np.ndarray], count: int = 1000
 ) -> list[PointMatches]:
-    return match_points(query, runtime, PointIndex(runtime), places, OPTIONS, max_keypoints=count)
+    front_end = Sift(SiftOptions(match=OPTIONS))
+    options = LocalizerOptions(retrieval=RetrievalOptions(max_keypoints=count))
+    return create_matcher(runtime, PointIndex(runtime), front_end, options)(query, places)
 
 
 def test_points_and_descriptors_of_images_are_listed_once(runtime: RuntimeMap) -> None:
