@@ -21,7 +21,12 @@ def main(arguments: list[str]) -> int:
     if name not in _MODULES:
         print(f"benchmark '{name}' is not known; known: {', '.join(_MODULES)}", file=sys.stderr)
         return 2
-    status: int = importlib.import_module(f'benchmarks.{_MODULES[name]}').main(arguments)
+    try:
+        module = importlib.import_module(f'benchmarks.{_MODULES[name]}')
+    except ModuleNotFoundError as error:
+        print(f"benchmark '{name}' needs {error.name}, which is not installed", file=sys.stderr)
+        return 2
+    status: int = module.main(arguments)
     return status
 
 

@@ -64,3 +64,15 @@ def test_mistakes_are_one_line(repository: Path, arguments: list[str], expected:
     assert result.returncode == 2
     assert expected in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_package_that_is_not_there_is_one_line(repository: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; from benchmarks.__main__ import main; "
+        "sys.exit(main(['device']))"
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', code], cwd=repository, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert result.stderr == "benchmark 'device' needs torch, which is not installed\n"
