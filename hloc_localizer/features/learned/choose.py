@@ -24,7 +24,7 @@ SuperPoint's licence must be chosen by hand.
 """
 
 _QUICK_ON_CPU = ('xfeat',)
-"""On a CPU the nine wide layers of the other LightGlues take seconds a frame."""
+"""On a CPU the other extractors take most of a second a frame, and their LightGlues several."""
 
 
 def choose_front_end(values: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
@@ -60,8 +60,8 @@ def _objection(name: str, values: Mapping[str, Any]) -> tuple[Any, str]:
 
     device = resolve_device(str(values.get('device', 'auto')))
     learned_matcher = values.get('matcher', 'lightglue') == 'lightglue'
-    if device.type == 'cpu' and learned_matcher and name not in _QUICK_ON_CPU:
-        return device, f'with LightGlue is too slow on {device}'
+    if device.type == 'cpu' and name not in _QUICK_ON_CPU:
+        return device, f'is too slow on {device}'
     needed = [str(values.get('weights', 'aliked-n16')) if name == 'aliked' else name]
     needed += [_MATCHERS[name]] if learned_matcher else []
     lacking = [weights for weights in needed if not _usable(weights)]

@@ -150,7 +150,7 @@ def test_auto_takes_xfeat_on_a_cpu_and_says_why(
         front_end = create_front_end('auto', {'device': 'cpu'})
     assert front_end.name == 'xfeat'
     assert "front end auto: 'xfeat', because its weights are there" in caplog.text
-    assert 'the device is cpu; aliked with LightGlue is too slow on cpu' in caplog.text
+    assert 'the device is cpu; aliked is too slow on cpu' in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_auto_takes_xfeat_on_a_cpu_and_says_why(
          'aliked', 'its weights are there'),
         # The device of each front end counts, not that of one for all.
         ({'aliked-n16', 'aliked-lightglue', 'xfeat', 'xfeat-lighterglue'},
-         {'aliked': {'device': 'cpu'}}, 'xfeat', 'aliked with LightGlue is too slow on cpu'),
+         {'aliked': {'device': 'cpu'}}, 'xfeat', 'aliked is too slow on cpu'),
         ({'xfeat'}, {'xfeat': {'matcher': 'nearest_neighbour'}}, 'xfeat', 'its weights are there'),
         (set(), {}, 'sift', 'xfeat lacks the weights xfeat and xfeat-lighterglue'),
     ],
