@@ -55,4 +55,5 @@ def run(arguments: argparse.Namespace) -> int:
             raise
     print('\n'.join(report.lines()))
     print(f'map: {arguments.output}')
+    print(f'report: {arguments.output / "report" / "index.html"}')
     return 0

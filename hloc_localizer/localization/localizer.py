@@ -179,6 +179,24 @@ class Localizer:
             query = self.prepare(image, camera)
             return query if isinstance(query, Localization) else self.search(query, prior)
 
+    def localize_features(
+        self, features: LocalFeatures, camera: Camera, global_descriptor: NDArray[np.float32]
+    ) -> Localization:
+        """
+        Find where an image was taken whose features are already known.
+
+        :param camera: as building refined it.
+        :param global_descriptor: (G,) of the image, by the map's own global descriptor.
+        """
+        clock = StageClock()
+        if len(features) < _MIN_KEYPOINTS:
+            return refused(Reason.NO_TEXTURE, clock.stage_ms())
+        with self._threads:
+            count = self._matcher.candidates
+            candidates = retrieve(global_descriptor, self._global_descriptors, count)
+            attempt = self._best_hypothesis(features, camera, candidates, None, clock)
+        return self._result(features, attempt, candidates, clock)
+
     def prepare(
         self, image: NDArray[np.uint8], camera: Camera, front_end: FrontEnd | None = None
     ) -> Query | Localization:

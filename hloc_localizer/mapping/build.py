@@ -24,6 +24,7 @@ from hloc_localizer.mapping.enough_points import require_points
 from hloc_localizer.mapping.extraction import extract_images
 from hloc_localizer.mapping.frame_selection import select_frames
 from hloc_localizer.mapping.front_end import component_of, open_front_end
+from hloc_localizer.mapping.map_report import Trial, write_report
 from hloc_localizer.mapping.matching import MapImage, PairMatches, match_pairs
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.pairs import pairs_from_poses, pairs_from_retrieval
@@ -46,6 +47,7 @@ from hloc_localizer.mapping.tracks import tracks_of
 from hloc_localizer.maps import (
     Component,
     Manifest,
+    Map,
     MapWriter,
     Provenance,
     RuntimeMap,
@@ -112,11 +114,21 @@ def build_map(
             retrieval_arrays=model.retrieval.arrays,
             options=options.compilation,
         )
+        manifest = _manifest(source, options, model, runtime)
+        trials = write_report(
+            Map(writer.path, manifest, runtime),
+            model.images,
+            title=output.name,
+            frames=len(source),
+            held_out=options.report.held_out,
+            advance=stages.begin('report', min(options.report.held_out, len(model.images))),
+            stage_s=stages.ended,
+        )
         stages.begin('write')
         _write_files(writer.path, model)
-        manifest = writer.finish(_manifest(source, options, model, runtime), runtime)
+        manifest = writer.finish(manifest, runtime)
         stages.end()
-        return _report(source, model, manifest, stages.seconds)
+        return _report(source, model, manifest, trials, stages.seconds)
 
 
 def _require_pycolmap() -> None:
@@ -146,6 +158,11 @@ class _Stages:
         self._name, self._begin = name, time.perf_counter()
         self.progress.stage(name, total)
         return self.progress.advance
+
+    def ended(self) -> dict[str, float]:
+        """End the present stage; return the seconds of all."""
+        self.end()
+        return dict(self.seconds)
 
     def end(self) -> None:
         """End the present stage."""
@@ -365,7 +382,11 @@ def _correction(model: _Model) -> tuple[float, float]:
 
 
 def _report(
-    source: Source, model: _Model, manifest: Manifest, seconds: Mapping[str, float]
+    source: Source,
+    model: _Model,
+    manifest: Manifest,
+    trials: Sequence[Trial],
+    seconds: Mapping[str, float],
 ) -> BuildReport:
     from hloc_localizer.maps.store import RUNTIME_NAME
 
@@ -381,4 +402,6 @@ def _report(
         turned_deg=manifest.alignment['rotation_median_deg'],
         compiled_bytes=manifest.files[RUNTIME_NAME].size,
         stage_s=dict(seconds),
+        held_out=len(trials),
+        found=sum(trial.found for trial in trials),
     )

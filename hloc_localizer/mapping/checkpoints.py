@@ -20,7 +20,7 @@ from hloc_localizer.sources.identity import recording_digest
 STAGES = ('extract', 'describe', 'match', 'reconstruct')
 """The stages whose results are kept, in their order; each needs the results of those before."""
 
-_WITHOUT_EFFECT = ('threads', 'overwrite', 'compilation')
+_WITHOUT_EFFECT = ('threads', 'overwrite', 'compilation', 'report')
 """Options that change no result of any of these stages."""
 _FIRST_USED = {'vlad': 'describe', 'pairs': 'match', 'reconstruction': 'reconstruct'}
 """Options that change nothing before a stage; all others count from the first one on."""

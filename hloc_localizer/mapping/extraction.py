@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,8 @@ from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping.matching import MapImage
 from hloc_localizer.sources.frame import Frame
+
+_THUMBNAIL_PX = 240
 
 
 def extract_images(
@@ -83,4 +86,14 @@ def map_image(frame: Frame, camera: Camera, camera_index: int, front_end: FrontE
         features=features,
         plane=camera.normalise(features.keypoints),
         colors=colors,
+        thumbnail=thumbnail(frame.image),
     )
+
+
+def thumbnail(image: NDArray[np.uint8]) -> bytes:
+    """Return a small JPEG of an image (H, W) grey or (H, W, 3) RGB."""
+    scale = min(_THUMBNAIL_PX / max(image.shape[:2]), 1.0)
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    if small.ndim == 3:
+        small = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+    return bytes(cv2.imencode('.jpg', small, [cv2.IMWRITE_JPEG_QUALITY, 70])[1])

@@ -33,6 +33,8 @@ class MapImage:
     """(N, 3) RGB of the image at the keypoints."""
     global_descriptor: NDArray[np.float32] | None = None
     """(G,), where a network described the image as it was read."""
+    thumbnail: bytes = b''
+    """A small JPEG for the report; empty where the image was not at hand."""
 
 
 PairMatches = dict[tuple[int, int], NDArray[np.int32]]

@@ -111,6 +111,18 @@ class CompilationOptions(Options):
 
 
 @dataclass(frozen=True)
+class ReportOptions(Options):
+    """What the report of the map tries out."""
+
+    held_out: int = option(
+        64,
+        'Map images that are localized in the rest of the map, to tell where a robot would fail.',
+        minimum=0,
+        maximum=10000,
+    )
+
+
+@dataclass(frozen=True)
 class BuildOptions(Options):
     """Everything about building a map."""
 
@@ -139,5 +151,6 @@ class BuildOptions(Options):
     pairs: PairOptions = option(PairOptions, 'Pairs of images that are matched.')
     reconstruction: ReconstructionOptions = option(ReconstructionOptions, 'Points.')
     compilation: CompilationOptions = option(CompilationOptions, "The localizer's file.")
+    report: ReportOptions = option(ReportOptions, 'The report of the map.')
     threads: int = option(0, 'Worker threads; 0: one a core.', minimum=0, maximum=256)
     overwrite: bool = option(False, 'Replace an existing map.')

@@ -24,15 +24,24 @@ class BuildReport:
     compiled_bytes: int
     stage_s: Mapping[str, float]
     """Seconds by stage."""
+    held_out: int = 0
+    """Map images that were localized in the rest of the map."""
+    found: int = 0
+    """Those of them that were found."""
 
     def lines(self) -> list[str]:
         """Return the report for a terminal."""
         total = sum(self.stage_s.values())
         stages = ', '.join(f'{name} {seconds:.1f}' for name, seconds in self.stage_s.items())
+        held_out = (
+            f'; {self.found} of {self.held_out} map images are found in the rest of the map'
+            if self.held_out
+            else ''
+        )
         return [
             f'{self.images} images of {self.frames} frames, {self.points} points in '
             f'{self.observations} observations (mean track {self.mean_track_length:.1f})',
             f'mean reprojection error {self.mean_reprojection_error_px:.2f} px; poses moved by '
-            f'{self.moved_m * 100:.1f} cm and {self.turned_deg:.2f} deg (median)',
+            f'{self.moved_m * 100:.1f} cm and {self.turned_deg:.2f} deg (median){held_out}',
             f'{self.compiled_bytes / 1e6:.1f} MB for the localizer; {total:.1f} s ({stages})',
         ]

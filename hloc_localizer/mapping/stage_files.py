@@ -53,6 +53,8 @@ def _write_shard(path: Path, images: Sequence[MapImage]) -> None:
         'scales': np.concatenate([each.scales for each in features]),
         'plane': np.concatenate([image.plane for image in images]),
         'colors': np.concatenate([image.colors for image in images]),
+        'thumbnail_size': np.array([len(image.thumbnail) for image in images], np.int64),
+        'thumbnails': np.frombuffer(b''.join(image.thumbnail for image in images), np.uint8),
     }
     described = [image.global_descriptor for image in images]
     if described[0] is not None:
@@ -67,6 +69,7 @@ def _read_shard(path: Path) -> Iterator[MapImage]:
     names = json.loads(tensors.metadata['names'])
     described = arrays.get('global_descriptor')
     ends = np.concatenate([[0], np.cumsum(arrays['count'])])
+    thumbnails = np.concatenate([[0], np.cumsum(arrays['thumbnail_size'])])
     for index, (begin, end) in enumerate(itertools.pairwise(ends)):
         own = slice(int(begin), int(end))
         width, height = arrays['image_size'][index]
@@ -85,6 +88,7 @@ def _read_shard(path: Path) -> Iterator[MapImage]:
             plane=arrays['plane'][own],
             colors=arrays['colors'][own],
             global_descriptor=described[index] if described is not None else None,
+            thumbnail=arrays['thumbnails'][slice(*thumbnails[index : index + 2])].tobytes(),
         )
 
 

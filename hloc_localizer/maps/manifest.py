@@ -63,7 +63,7 @@ class Provenance:
     packages: Mapping[str, str] = field(default_factory=dict)
     """Versions of the packages that took part."""
     created: str = ''
-    """UTC, ISO 8601. The only place in a map that differs between two equal builds."""
+    """UTC, ISO 8601. Two equal builds differ in it, and in the report, which tells their times."""
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,9 @@ def test_refined_calibration_stands_beside_the_recorded_one(
 
 def test_stages_are_told_and_timed(built: tuple[Path, BuildReport, Listener]) -> None:
     _, report, listener = built
-    assert listener.stages == ['extract', 'describe', 'match', 'reconstruct', 'compile', 'write']
+    assert listener.stages == [
+        'extract', 'describe', 'match', 'reconstruct', 'compile', 'report', 'write',
+    ]  # fmt: skip
     assert list(report.stage_s) == listener.stages
     assert listener.steps['extract'] == report.images
     assert listener.steps['match'] > report.images

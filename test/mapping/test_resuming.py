@@ -97,14 +97,14 @@ def whole(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-@pytest.mark.parametrize('stage', [*STAGES, 'compile', 'write'])
+@pytest.mark.parametrize('stage', [*STAGES, 'compile', 'report', 'write'])
 def test_only_the_stage_in_hand_is_lost_and_the_map_is_the_same(
     photographs: Path, whole: Path, tmp_path: Path, stage: str
 ) -> None:
     output = tmp_path / 'map'
     build(photographs, output, interrupt_at=stage)
     again = build(photographs, output)
-    order = [*STAGES, 'compile', 'write']
+    order = [*STAGES, 'compile', 'report', 'write']
     if stage == 'extract':
         assert again.notes == []
         assert again.stages == order
