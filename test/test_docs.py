@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hloc_localizer.cli import main
+from hloc_localizer.cli.localize_options import LocalizeCommandOptions
 from hloc_localizer.features.registry import front_end_names
 from hloc_localizer.localization.options import LocalizerOptions
 from hloc_localizer.localization.result import Reason
@@ -36,6 +37,7 @@ ALL_OPTIONS: tuple[Options, ...] = (
     LocalizerNodeOptions(),
     MapBuilderNodeOptions(),
     ColmapImportOptions(),
+    LocalizeCommandOptions(),
 )
 LEAVES = {leaf.name: leaf for options in ALL_OPTIONS for leaf in options.leaves()}
 

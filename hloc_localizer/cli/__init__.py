@@ -15,7 +15,7 @@ from hloc_localizer import __version__
 from hloc_localizer.errors import HlocLocalizerError
 
 _COMMANDS = ('build', 'localize', 'evaluate', 'info', 'verify', 'import_map', 'export', 'weights',
-             'demo')  # fmt: skip
+             'demo', 'replay', 'regress')  # fmt: skip
 """Modules of this package with ``add_parser(subparsers)``; cheap to import, see below."""
 
 _INTERRUPTED = 130

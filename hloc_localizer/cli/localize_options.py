@@ -19,3 +19,10 @@ class LocalizeCommandOptions(Options):
     tracking: TrackingOptions = option(
         TrackingOptions, 'How the images of a stream are tied together (with --track).'
     )
+
+
+@dataclass(frozen=True)
+class ReplayCommandOptions(Options):
+    """Options of ``replay``."""
+
+    localizer: LocalizerOptions = option(LocalizerOptions, 'How an image is localized.')

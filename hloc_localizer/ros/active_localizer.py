@@ -17,6 +17,7 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.localization.result import Reason
 from hloc_localizer.ros import messages
 from hloc_localizer.ros.diagnostics import Diagnostics, frame_status
+from hloc_localizer.ros.failure_recorder import FailureRecorder
 from hloc_localizer.ros.frame_processor import FrameProcessor, FrameResult
 from hloc_localizer.ros.initial_pose import InitialPose
 from hloc_localizer.ros.latest_frame import LatestFrame
@@ -62,8 +63,13 @@ class ActiveLocalizer:
         initial_pose: InitialPose,
         map_to_odom: MapToOdom,
         send_transform: Callable[[TransformStamped], None],
+        recorder: FailureRecorder | None = None,
     ) -> None:
-        """Tie the parts together and start the thread."""
+        """
+        Tie the parts together and start the thread.
+
+        :param recorder: keeps refused and odd frames.
+        """
         self._node = node
         self._options = options
         self._map_frame = map_frame
@@ -74,6 +80,7 @@ class ActiveLocalizer:
         self._initial_pose = initial_pose
         self._map_to_odom = map_to_odom
         self._send_transform = send_transform
+        self.recorder = recorder
         self._queue: LatestFrame[ReceivedImage] = LatestFrame()
         self._waiting: list[tuple[float, Future[FrameResult]]] = []
         self._waiting_lock = threading.Lock()
@@ -144,6 +151,18 @@ class ActiveLocalizer:
             self._publish_transform(result)
         self._finish(item, result, latency_ms)
         self._publishers.publish_on_demand(result)
+        self._record(result)
+
+    def _record(self, result: FrameResult) -> None:
+        recorder, problem = self.recorder, ''
+        if recorder is None:
+            return
+        try:
+            recorder.record(result)
+        except OSError as error:
+            problem = f'record_failures: a frame could not be kept: {error}'
+            self._node.get_logger().warning(problem, throttle_duration_sec=_LOG_PERIOD_S)
+        self._diagnostics.problem('record_failures', problem)
 
     def _finish(self, item: ReceivedImage, result: FrameResult, latency_ms: float) -> None:
         self._diagnostics.frame_done(result, latency_ms)

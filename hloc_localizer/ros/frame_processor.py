@@ -66,6 +66,8 @@ class FrameResult:
     image_frame: str = ''
     """``frame_id`` of the image."""
     camera: Camera | None = None
+    prior: Array | None = None
+    """(4, 4) ``map_from_camera`` that the localizer was given."""
     stage_ms: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds of each stage, the localizer's among them."""
 
@@ -162,6 +164,7 @@ class FrameProcessor:
                 image=image,
                 image_frame=message.header.frame_id,
                 camera=camera,
+                prior=map_from_camera_prior,
                 stage_ms=stage_ms,
             )
         map_from_camera = localization.map_from_camera
@@ -174,6 +177,7 @@ class FrameProcessor:
             image=image,
             image_frame=message.header.frame_id,
             camera=camera,
+            prior=map_from_camera_prior,
             stage_ms=stage_ms,
         )
 

@@ -26,6 +26,7 @@ from hloc_localizer.ros import tf
 from hloc_localizer.ros.active_localizer import ActiveLocalizer
 from hloc_localizer.ros.camera_input import CameraInput
 from hloc_localizer.ros.diagnostics import Diagnostics
+from hloc_localizer.ros.failure_recorder import failure_recorder
 from hloc_localizer.ros.frame_processor import FrameProcessor
 from hloc_localizer.ros.image_subscription import ImageSubscription
 from hloc_localizer.ros.initial_pose import InitialPose
@@ -50,7 +51,7 @@ _SENSOR_QOS = QoSProfile(
 )
 """As rmw_qos_profile_sensor_data, shorter: only the newest calibration matters."""
 
-_CHANGEABLE = ('map', 'localization.', 'relocalize_timeout_s', 'stale_after_s')
+_CHANGEABLE = ('map', 'localization.', 'relocalize_timeout_s', 'stale_after_s', 'record_failures')
 """Parameters, and beginnings of their names, that may change while the node is configured."""
 
 _DIAGNOSTICS_PERIOD_S = 1.0
@@ -129,6 +130,7 @@ class LocalizerNode(LifecycleNode):
     def _configure(self) -> None:
         self._options = read_options(self, LocalizerNodeOptions())
         self._camera = CameraInput(self._options.camera_info_file)
+        failure_recorder(self._options, '')  # fails now rather than at the first failure
         begin = time.monotonic()
         loaded = load_map(self._options.map)
         self._localizer = warm_localizer(loaded, self._options.localization)
@@ -193,6 +195,7 @@ class LocalizerNode(LifecycleNode):
             initial_pose=self._initial_pose,
             map_to_odom=self._map_to_odom,
             send_transform=self._broadcaster.sendTransform,
+            recorder=failure_recorder(options, str(self._map.path)),
         )
 
     def _create_active_entities(self) -> None:
@@ -287,6 +290,7 @@ class LocalizerNode(LifecycleNode):
         """Take over options; until a new map is loaded and warm the old one stays in use."""
         assert self._map is not None
         before = self._options
+        recorder = failure_recorder(options, str(self._map.path))
         if options.map != before.map or options.localization != before.localization:
             begin = time.monotonic()
             loaded, localizer = load_again(
@@ -305,6 +309,7 @@ class LocalizerNode(LifecycleNode):
         self._options = options
         if self._active is not None:
             self._diagnostics.stale_after_s = options.stale_after_s
+            self._active.recorder = recorder
 
     def _broadcast(self) -> None:
         if self._active is not None and self._options.tf_mode == 'map_to_odom':

@@ -65,6 +65,16 @@ class LocalizerNodeOptions(Options):
     path_length: int = option(
         1000, 'Number of poses kept in ~/path; the oldest leave.', minimum=0, maximum=1_000_000
     )
+    record_failures: str = option(
+        '',
+        'Folder to keep refused and odd frames in, for hloc-localizer replay; empty keeps none.',
+    )
+    record_failures_most: int = option(
+        100, 'Number of frames kept there; the oldest leave.', minimum=1, maximum=100_000
+    )
+    record_failures_mb: float = option(
+        200.0, 'Megabytes that they may take.', minimum=0.1, maximum=1e6
+    )
     localization: LocalizerOptions = option(
         LocalizerOptions, 'How an image is localized in the map.'
     )

@@ -137,6 +137,18 @@ def test_options_of_localizing_change_at_once_and_structure_does_not(robot: Robo
     assert 'deactivate and clean up' in result.reason
 
 
+def test_failures_are_kept_from_when_a_folder_is_given(robot: Robot, tmp_path: Path) -> None:
+    black = np.zeros_like(robot.frame.image)
+    robot.answer_to(robot.image(black))
+    assert _set(robot, 'record_failures', str(tmp_path / 'kept')).successful
+    assert not _set(robot, 'record_failures', '/proc/nowhere').successful
+    robot.answer_to(robot.image(black))
+    assert _set(robot, 'record_failures', '').successful
+    names = [path.name for path in (tmp_path / 'kept').iterdir()]
+    assert len(names) == 1
+    assert names[0].endswith('_too_dark_or_too_bright')
+
+
 def test_a_recording_that_loops_is_localized_each_time(robot: Robot) -> None:
     for _ in range(3):
         for ago_s in (30.0, 20.0, 10.0):
