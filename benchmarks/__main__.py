@@ -10,6 +10,8 @@ _MODULES = {
     'device': 'device_stages',
     'references': 'references',
     'interrupted': 'interrupted',
+    'fuzz': 'fuzz',
+    'endurance': 'endurance',
 }
 
 

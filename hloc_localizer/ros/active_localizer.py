@@ -16,6 +16,7 @@ from rclpy.node import Node
 from hloc_localizer.errors import InputError
 from hloc_localizer.localization.result import Reason
 from hloc_localizer.ros import messages
+from hloc_localizer.ros.calibration_watch import CalibrationWatch
 from hloc_localizer.ros.diagnostics import Diagnostics, frame_status
 from hloc_localizer.ros.failure_recorder import FailureRecorder
 from hloc_localizer.ros.frame_processor import FrameProcessor, FrameResult
@@ -31,6 +32,7 @@ _JUMP_BACK_NS = 1_000_000_000
 
 _CLOCK_DIFFERENCE_S = 5.0
 _LOG_PERIOD_S = 5.0
+_CALIBRATION_PERIOD_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class ActiveLocalizer:
         initial_pose: InitialPose,
         map_to_odom: MapToOdom,
         send_transform: Callable[[TransformStamped], None],
+        calibration: CalibrationWatch,
         recorder: FailureRecorder | None = None,
     ) -> None:
         """
@@ -80,6 +83,7 @@ class ActiveLocalizer:
         self._initial_pose = initial_pose
         self._map_to_odom = map_to_odom
         self._send_transform = send_transform
+        self._calibration = calibration
         self.recorder = recorder
         self._queue: LatestFrame[ReceivedImage] = LatestFrame()
         self._waiting: list[tuple[float, Future[FrameResult]]] = []
@@ -151,7 +155,14 @@ class ActiveLocalizer:
             self._publish_transform(result)
         self._finish(item, result, latency_ms)
         self._publishers.publish_on_demand(result)
+        self._watch_calibration(result)
         self._record(result)
+
+    def _watch_calibration(self, result: FrameResult) -> None:
+        doubt = self._calibration.take(result)
+        self._diagnostics.doubt('calibration', doubt)
+        if doubt:
+            self._node.get_logger().warning(doubt, throttle_duration_sec=_CALIBRATION_PERIOD_S)
 
     def _record(self, result: FrameResult) -> None:
         recorder, problem = self.recorder, ''

@@ -9,6 +9,7 @@ from sensor_msgs.msg import CameraInfo
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization.calibration_check import implausible
 from hloc_localizer.sources.camera_info import camera_from_file, camera_from_info
 
 
@@ -39,6 +40,8 @@ class CameraInput:
         camera, error = None, ''
         try:
             camera = camera_from_info(message)
+            if not message.roi.width and (wrong := implausible(camera)):
+                camera, error = None, f'wrong camera_info: {wrong}'
         except (InputError, ValueError) as problem:
             error = f'wrong camera_info: {problem}'
         with self._lock:

@@ -80,6 +80,7 @@ class Diagnostics:
         self._last_refusal = ''
         self._localized_at: float | None = None
         self._problems: dict[str, str] = {}
+        self._doubts: dict[str, str] = {}
 
     def image_received(self) -> None:
         """Count an image that arrived."""
@@ -105,6 +106,11 @@ class Diagnostics:
         """Set what is wrong with ``tf``, ``camera_info`` or ``clock``; empty: all is well again."""
         with self._lock:
             self._problems[topic] = text
+
+    def doubt(self, topic: str, text: str) -> None:
+        """Set what may be wrong with an input, as :meth:`problem` what is."""
+        with self._lock:
+            self._doubts[topic] = text
 
     def array(
         self, *, stamp_ns: int, image_topic: str, dropped: int, facts: Mapping[str, object]
@@ -173,9 +179,12 @@ class Diagnostics:
 
     def _inputs(self) -> DiagnosticStatus:
         wrong = {topic: text for topic, text in self._problems.items() if text}
-        level = DiagnosticStatus.ERROR if wrong else DiagnosticStatus.OK
-        message = '; '.join(wrong.values()) or 'transforms, camera_info and clock are well'
-        return status_message(f'{self._name}: inputs', level, message, wrong)
+        doubts = {topic: text for topic, text in self._doubts.items() if text}
+        level = DiagnosticStatus.WARN if doubts else DiagnosticStatus.OK
+        level = DiagnosticStatus.ERROR if wrong else level
+        texts = [*wrong.values(), *doubts.values()]
+        message = '; '.join(texts) or 'transforms, camera_info and clock are well'
+        return status_message(f'{self._name}: inputs', level, message, {**doubts, **wrong})
 
 
 def _rate(times: deque[float], now: float) -> float:

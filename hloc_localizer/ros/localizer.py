@@ -24,6 +24,7 @@ from hloc_localizer.localization import Localizer
 from hloc_localizer.maps import Map
 from hloc_localizer.ros import tf
 from hloc_localizer.ros.active_localizer import ActiveLocalizer
+from hloc_localizer.ros.calibration_watch import CalibrationWatch
 from hloc_localizer.ros.camera_input import CameraInput
 from hloc_localizer.ros.diagnostics import Diagnostics
 from hloc_localizer.ros.failure_recorder import failure_recorder
@@ -195,6 +196,7 @@ class LocalizerNode(LifecycleNode):
             initial_pose=self._initial_pose,
             map_to_odom=self._map_to_odom,
             send_transform=self._broadcaster.sendTransform,
+            calibration=CalibrationWatch(self._map.runtime.cameras),
             recorder=failure_recorder(options, str(self._map.path)),
         )
 

@@ -137,3 +137,37 @@ def _constants(path: Path) -> list[str]:
         and getattr(node.targets[0], 'id', '').endswith('PARAMETERS')
         for name in ast.literal_eval(node.value)
     ]
+
+
+RECIPES = {'nav2.yaml': 'map_to_odom', 'robot_localization.yaml': 'none'}
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_recipes_hold_parameters_that_the_node_takes(repository: Path, recipe: str) -> None:
+    nodes = yaml.safe_load((repository / 'config' / recipe).read_text(encoding='utf-8'))
+    assert all(set(node) == {'ros__parameters'} for node in nodes.values())
+    given = nodes['hloc_localizer']['ros__parameters']
+    assert LocalizerNodeOptions().with_values(given).tf_mode == RECIPES[recipe]
+
+
+def test_the_manager_of_nav2_starts_the_node_that_does_not_start_itself(repository: Path) -> None:
+    nodes = yaml.safe_load((repository / 'config' / 'nav2.yaml').read_text(encoding='utf-8'))
+    manager = nodes['lifecycle_manager_localization']['ros__parameters']
+    assert set(manager['node_names']) <= set(nodes)
+    assert manager['bond_timeout'] == 0.0
+    assert nodes['hloc_localizer']['ros__parameters']['autostart'] is False
+
+
+def test_the_filters_hear_the_pose_and_each_transform_has_one_source(repository: Path) -> None:
+    text = (repository / 'config' / 'robot_localization.yaml').read_text(encoding='utf-8')
+    nodes = {name: node['ros__parameters'] for name, node in yaml.safe_load(text).items()}
+    publishers = (repository / 'hloc_localizer/ros/publishers.py').read_text(encoding='utf-8')
+    topic = nodes['ekf_map']['pose0'].removeprefix('/hloc_localizer/')
+    assert f"PoseWithCovarianceStamped, '~/{topic}'" in publishers
+    for name, world in (('ekf_odom', 'odom'), ('ekf_map', 'map')):
+        parameters = nodes[name]
+        assert parameters['world_frame'] == world
+        configs = [value for key, value in parameters.items() if key.endswith('_config')]
+        assert configs
+        assert all(len(c) == 15 and set(map(type, c)) == {bool} for c in configs)
+    assert 'pose0' not in nodes['ekf_odom']

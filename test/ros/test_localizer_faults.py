@@ -113,7 +113,13 @@ def test_a_calibration_for_another_size_is_noticed_and_named(robot: Robot) -> No
 
 
 @pytest.mark.parametrize(
-    'changes', [{'k': [0.0] * 9}, {'k': [float('nan')] * 9}, {'distortion_model': 'x', 'd': [1.0]}]
+    'changes',
+    [
+        {'k': [300.0, 0.0, 0.0, 0.0, 300.0, 180.0, 0.0, 0.0, 1.0]},
+        {'k': [0.0] * 9},
+        {'k': [float('nan')] * 9},
+        {'distortion_model': 'x', 'd': [1.0]},
+    ],
 )
 def test_a_wrong_camera_info_stops_poses_until_a_right_one_comes(
     robot: Robot, changes: dict[str, Any]

@@ -1,0 +1,212 @@
+"""
+Feed mutated messages and mutated map folders to the localizer; nothing may crash or mislead.
+
+``python -m benchmarks fuzz --map MAP [--messages 10000] [--maps 2000] [--seed 0]``. Messages go
+through what the node does with them: decoding, calibration, transforms, initialpose, localizing.
+A failure is an exception that is no refusal, a refusal without a reason, or a pose that is wrong.
+Status 1 when there is any; each is printed with the seed that makes it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.map_mutations import MAP_MUTATIONS, MapMutation, bare_copy
+from hloc_localizer.errors import HlocLocalizerError, MapError
+from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.trajectory import Trajectory
+from hloc_localizer.localization import Localizer
+from hloc_localizer.localization.result import Reason
+from hloc_localizer.maps import Map, verify_map
+from hloc_localizer.sources import Frame, Source, open_source
+from hloc_localizer.sources.tum import read_tum
+
+WRONG_M, WRONG_DEG = 0.5, 10.0
+_SHOWN = 20
+
+
+@dataclass
+class Outcome:
+    """What became of the mutants."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    def lines(self, name: str) -> list[str]:
+        """Return the counts as text."""
+        total = sum(self.counts.values())
+        lines = [f'{name}: {total} mutants, {len(self.failures)} failures']
+        lines += [f'  {count:6d}  {what}' for what, count in self.counts.most_common()]
+        return lines + [f'  FAILURE {failure}' for failure in self.failures[:_SHOWN]]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Frames of a recording with the poses that a localizer should find."""
+
+    frames: tuple[Frame, ...]
+    source: Source
+    trajectory: Trajectory
+
+    @staticmethod
+    def of(bag: Path, *, frames: int = 8) -> Truth:
+        """Read some frames of a bag, and the reference beside it."""
+        source = open_source(bag)
+        every = max(1, len(source) // frames)
+        chosen = [frame for index, frame in enumerate(source.frames()) if index % every == 0]
+        return Truth(tuple(chosen), source, read_tum(bag.with_name(f'{bag.name}.camera.tum')))
+
+    def wrong(self, frame: Frame, map_from_camera: np.ndarray) -> str:
+        """Return how a pose is wrong; empty for a good one."""
+        reference = self.trajectory.at(frame.stamp_ns)
+        assert reference is not None
+        metres, radians = transforms.pose_distance(reference, map_from_camera)
+        degrees = float(np.degrees(radians))
+        if metres <= WRONG_M and degrees <= WRONG_DEG:
+            return ''
+        return f'pose wrong by {metres:.2f} m, {degrees:.1f} deg'
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Mutate, judge, print."""
+    arguments = _arguments(given)
+    bag = arguments.data.resolve() / 'data' / 'lounge' / 'query'
+    if not bag.exists():
+        print(f'{bag}: does not exist; give --data DIR', file=sys.stderr)
+        return 2
+    truth = Truth.of(bag)
+    outcomes = {}
+    if arguments.messages:
+        outcomes['messages'] = fuzz_messages(
+            Localizer(Map.load(arguments.map)), truth, arguments.messages, arguments.seed
+        )
+    if arguments.maps:
+        outcomes['maps'] = fuzz_maps(arguments.map, truth, arguments.maps, arguments.seed)
+    for name, outcome in outcomes.items():
+        print('\n'.join(outcome.lines(name)))
+    return 1 if any(outcome.failures for outcome in outcomes.values()) else 0
+
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks fuzz', description=(__doc__ or '').strip().splitlines()[0]
+    )
+    default = Path(__file__).parents[1] / os.environ.get('HLOC_LOCALIZER_TEST_DATA', '../shared')
+    parser.add_argument('--data', type=Path, default=default, help='folder that holds data/')
+    parser.add_argument('--map', type=Path, required=True, help='map of the lounge')
+    parser.add_argument('--messages', type=int, default=10000, help='mutated messages')
+    parser.add_argument('--maps', type=int, default=2000, help='mutated map folders')
+    parser.add_argument('--seed', type=int, default=0)
+    return parser.parse_args(given)
+
+
+def fuzz_messages(localizer: Localizer, truth: Truth, count: int, seed: int) -> Outcome:
+    """Send mutated messages through the node's own conversion and processing."""
+    from benchmarks.message_mutations import MessageFuzzer
+
+    outcome = Outcome()
+    with MessageFuzzer(localizer, truth.source) as fuzzer:
+        for number in range(seed, seed + count):
+            random = np.random.default_rng(number)
+            frame = truth.frames[int(random.integers(len(truth.frames)))]
+            mutated, result = '', None
+            try:
+                mutated, result = fuzzer.send(frame, random)
+            except Exception as error:
+                outcome.failures.append(f'seed {number}: {_line(error)}')
+                outcome.counts['crashed'] += 1
+                continue
+            if result.localization is not None and result.localized:
+                pose = result.localization.map_from_camera
+                assert pose is not None
+                wrong = truth.wrong(frame, pose)
+                outcome.counts['wrong pose' if wrong else 'localized'] += 1
+                if wrong:
+                    outcome.failures.append(f'seed {number} ({mutated}): {wrong}')
+                continue
+            outcome.counts[f'refused: {result.reason.value}'] += 1
+            if result.reason is Reason.NONE or not result.detail or '\n' in result.detail:
+                outcome.failures.append(f'seed {number} ({mutated}): refused without a reason')
+    return outcome
+
+
+def fuzz_maps(path: Path, truth: Truth, count: int, seed: int) -> Outcome:
+    """Load, verify and use damaged copies of a map."""
+    outcome = Outcome()
+    with tempfile.TemporaryDirectory(prefix='hloc_localizer_') as folder:
+        whole = Path(folder) / 'whole'
+        bare_copy(Map.load(path), whole)
+        for number in range(seed, seed + count):
+            random = np.random.default_rng(number)
+            mutate = MAP_MUTATIONS[int(random.integers(len(MAP_MUTATIONS)))]
+            with _mutant(whole, Path(folder) / 'mutant', mutate, random) as mutant:
+                _judge_map(mutant, mutate, truth, number, outcome)
+    return outcome
+
+
+def _judge_map(
+    mutant: Path,
+    mutate: MapMutation,
+    truth: Truth,
+    number: int,
+    outcome: Outcome,
+) -> None:
+    name = mutate.__name__.lstrip('_')
+    try:
+        kind, failure = _use(mutant, truth.frames[number % len(truth.frames)], truth)
+    except Exception as error:
+        kind, failure = 'crashed', _line(error)
+    outcome.counts[kind] += 1
+    if failure:
+        outcome.failures.append(f'seed {number} ({name}): {failure}')
+
+
+def _use(mutant: Path, frame: Frame, truth: Truth) -> tuple[str, str]:
+    """Return what became of a map, and what is wrong about that."""
+    try:
+        noticed = not verify_map(mutant).ok
+        loaded = Map.load(mutant)
+    except MapError as error:
+        line = str(error)
+        return 'refused', '' if line and '\n' not in line else f'not one line: {line!r}'
+    try:
+        localizer = Localizer(loaded)
+        camera = truth.source.cameras[frame.camera_name]
+        result = localizer.localize(frame.image, camera)
+    except HlocLocalizerError as error:
+        return 'refused by the localizer', '' if '\n' not in str(error) else 'not one line'
+    if result.map_from_camera is None:
+        return ('noticed by verify' if noticed else 'harmless') + ', image refused', ''
+    wrong = truth.wrong(frame, result.map_from_camera)
+    kind = 'noticed by verify' if noticed else 'harmless'
+    return f'{kind}, image localized', wrong
+
+
+@contextmanager
+def _mutant(
+    whole: Path, path: Path, mutate: MapMutation, random: np.random.Generator
+) -> Iterator[Path]:
+    """Give a damaged copy of a map, gone afterwards."""
+    shutil.copytree(whole, path)
+    try:
+        mutate(path, random)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _line(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f'{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})'

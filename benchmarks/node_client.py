@@ -1,0 +1,201 @@
+"""Publishes images to a localizer node and hears what it answers."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image
+
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.ros import image_bridge, messages, tf
+from hloc_localizer.sources.camera_info import ros_calibration
+
+CAMERA_FRAME = 'camera'
+_START_S = 60.0
+_STAGES = ('decode', 'inputs', 'localize')
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the node said about an image."""
+
+    stamp_ns: int
+    heard_ns: int
+    localized: bool
+    latency_ms: float
+    """From its reception, waiting for its turn included."""
+    work_ms: float
+    """Decoding, looking up, localizing."""
+
+
+class NodeClient:
+    """A robot with one camera; use as a context."""
+
+    def __init__(self, variables: dict[str, str]) -> None:
+        """Remember the ROS domain."""
+        self._variables = variables
+
+    def __enter__(self) -> NodeClient:
+        os.environ.update(
+            {k: v for k, v in self._variables.items() if k.startswith(('ROS', 'RMW'))}
+        )
+        self._context = rclpy.Context()
+        domain = int(self._variables['ROS_DOMAIN_ID'])
+        rclpy.init(context=self._context, args=[], domain_id=domain)
+        self._node = Node('client', context=self._context)
+        self._images = self._node.create_publisher(Image, 'image', 2)
+        self._infos = self._node.create_publisher(CameraInfo, 'camera_info', 1)
+        self._static = tf.StaticTransformBroadcaster(self._node)
+        self._static.sendTransform(
+            messages.transform_message('base_link', CAMERA_FRAME, 0, np.eye(4))
+        )
+        self._heard = threading.Condition()
+        self.log: list[Answer] = []
+        self.answers = 0
+        self.keep_log = False
+        self._last: Answer | None = None
+        self._node.create_subscription(
+            DiagnosticStatus, '/hloc_localizer/status', self._on_status, 100
+        )
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + _START_S
+        while not self._images.get_subscription_count():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f'the node did not start within {_START_S:g} s')
+            time.sleep(0.05)
+        time.sleep(0.5)  # its publishers are found a little later
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._executor.shutdown()
+        self._thread.join()
+        self._node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def send_camera_info(self, camera: Camera) -> None:
+        """Publish a calibration and let it arrive."""
+        calibration = ros_calibration(camera)
+        message = CameraInfo(width=camera.width, height=camera.height)
+        message.distortion_model = calibration.distortion_model
+        message.d, message.k = list(calibration.d), list(calibration.k)
+        self._infos.publish(message)
+        time.sleep(0.2)
+
+    def send(self, pixels: np.ndarray) -> int:
+        """Publish an image stamped now, and return its stamp."""
+        stamp_ns = time.time_ns()
+        self._images.publish(
+            image_bridge.encode_image(pixels, messages.header(CAMERA_FRAME, stamp_ns))
+        )
+        return stamp_ns
+
+    def send_and_wait(self, pixels: np.ndarray, timeout_s: float = 2.0) -> Answer | None:
+        """Publish an image and return the answer to it; None when there is none."""
+        stamp_ns = self.send(pixels)
+        with self._heard:
+            self._heard.wait_for(
+                lambda: self._last is not None and self._last.stamp_ns == stamp_ns, timeout_s
+            )
+            last = self._last
+        return last if last is not None and last.stamp_ns == stamp_ns else None
+
+    def localized(self, pixels: np.ndarray, timeout_s: float) -> bool:
+        """Send an image again and again until it is localized."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            answer = self.send_and_wait(pixels)
+            if answer is not None and answer.localized:
+                return True
+        return False
+
+    def _on_status(self, message: DiagnosticStatus) -> None:
+        now_ns = time.time_ns()
+        values = {value.key: value.value for value in message.values}
+        answer = Answer(
+            stamp_ns=int(values['stamp'].replace('.', '')),
+            heard_ns=now_ns,
+            localized=values['status'] == 'localized',
+            latency_ms=float(values['latency_ms']),
+            work_ms=sum(float(values.get(f'stage_ms.{stage}', 0.0)) for stage in _STAGES),
+        )
+        with self._heard:
+            self.answers += 1
+            self._last = answer
+            if self.keep_log:
+                self.log.append(answer)
+            self._heard.notify_all()
+
+
+@dataclass
+class StreamReport:
+    """How old the output of a stream was."""
+
+    hz: float
+    sent: int
+    answers: list[Answer]
+    late: int = 0
+    """Answers older than two frames and the time that was worked on their own image."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether the node always worked on the newest image."""
+        return bool(self.answers) and self.late <= 0.01 * len(self.answers)
+
+    def lines(self) -> list[str]:
+        """Return the numbers as text."""
+        ages = np.array([(a.heard_ns - a.stamp_ns) / 1e6 for a in self.answers])
+        latencies = np.array([a.latency_ms for a in self.answers])
+        return [
+            f'{self.sent} images at {self.hz:g} Hz, {len(self.answers)} answered, '
+            f'{sum(a.localized for a in self.answers)} localized',
+            f'age of the output: median {np.median(ages):.0f} ms, p95 '
+            f'{np.percentile(ages, 95):.0f} ms, largest {ages.max():.0f} ms',
+            f'reception to output: median {np.median(latencies):.0f} ms, largest '
+            f'{latencies.max():.0f} ms',
+            f'older than two frames and the latency: {self.late} (target at most 1 %)',
+        ]
+
+
+class Camera30:
+    """A camera that does not wait for anybody."""
+
+    def __init__(self, client: NodeClient, images: Sequence[np.ndarray], hz: float) -> None:
+        """Prepare."""
+        self._client = client
+        self._images = images
+        self._hz = hz
+
+    def play(self, count: int) -> StreamReport:
+        """Publish at the rate and judge every answer."""
+        client = self._client
+        client.log.clear()
+        client.keep_log = True
+        begin = time.monotonic()
+        for number in range(count):
+            time.sleep(max(0.0, begin + number / self._hz - time.monotonic()))
+            client.send(self._images[number % len(self._images)])
+        time.sleep(1.0)
+        client.keep_log = False
+        report = StreamReport(self._hz, count, list(client.log))
+        for answer in report.answers:
+            age_ms = (answer.heard_ns - answer.stamp_ns) / 1e6
+            report.late += age_ms > 2e3 / self._hz + answer.work_ms
+        return report

@@ -1,0 +1,95 @@
+"""The fuzzers and long runs of the benchmarks, in small."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2')
+from robot import NODE
+from ros_process import node_process
+
+from benchmarks import endurance
+from benchmarks.fuzz import Truth, fuzz_maps, fuzz_messages
+from benchmarks.node_client import Camera30, NodeClient
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization import Localizer
+from hloc_localizer.maps import Map
+from hloc_localizer.ros import environment
+from hloc_localizer.sources import Frame
+
+
+@pytest.fixture(scope='module')
+def truth(shared_data: Path) -> Truth:
+    return Truth.of(shared_data / 'data' / 'lounge' / 'query')
+
+
+def test_mutated_messages_neither_crash_nor_mislead(lounge_map: Path, truth: Truth) -> None:
+    outcome = fuzz_messages(Localizer(Map.load(lounge_map)), truth, 150, seed=100)
+    assert outcome.failures == []
+    assert sum(outcome.counts.values()) == 150
+    assert len(outcome.counts) >= 4
+
+
+def test_mutated_maps_neither_crash_nor_mislead(lounge_map: Path, truth: Truth) -> None:
+    outcome = fuzz_maps(lounge_map, truth, 40, seed=100)
+    assert outcome.failures == []
+    assert outcome.counts['refused'] > 15
+
+
+def test_images_of_other_places_give_no_pose(lounge_map: Path, shared_data: Path) -> None:
+    localizer = Localizer(Map.load(lounge_map))
+    camera = localizer.map.runtime.cameras[0]
+    photographs: Sequence[np.ndarray] = [
+        cv2.imread(str(path)) for path in sorted((shared_data / 'data/facade/images').iterdir())[:5]
+    ]
+    for number in range(30):
+        image = endurance.foreign_image(photographs, camera, number)
+        assert not localizer.localize(image, camera).localized
+
+
+def test_memory_stays_and_the_newest_image_is_always_used(
+    lounge_map: Path, frame_and_camera: tuple[Frame, Camera]
+) -> None:
+    frame, camera = frame_and_camera
+    small = cv2.resize(frame.image, endurance.SMALL, interpolation=cv2.INTER_AREA)
+    with environment.isolated() as variables:
+        parameters: dict[str, object] = {'map': lounge_map, 'tf_mode': 'none', 'tf_timeout_s': 0.5}
+        with (
+            node_process(NODE, variables, parameters) as process,
+            NodeClient(variables) as client,
+        ):
+            client.send_camera_info(camera.scaled(*endurance.SMALL))
+            growth, answered = endurance.watch_memory(client, process.process.pid, [small], 600)
+            assert answered >= 399
+            assert growth < endurance.GROWTH_MB
+            client.send_camera_info(camera)
+            assert client.localized(frame.image, 10.0)
+            report = Camera30(client, [frame.image], 30.0).play(90)
+            print('\n'.join(report.lines()))
+            assert len(report.answers) >= 10
+            assert report.late <= 0.2 * len(report.answers)  # the suite's machines are busy
+
+
+def test_a_killed_node_is_localized_again_at_once(
+    lounge_map: Path, frame_and_camera: tuple[Frame, Camera]
+) -> None:
+    frame, camera = frame_and_camera
+    with environment.isolated() as variables:
+        for kill in (True, False):
+            with (
+                node_process(NODE, variables, {'map': lounge_map, 'tf_mode': 'none'}) as process,
+                NodeClient(variables) as client,
+            ):
+                client.send_camera_info(camera)
+                begin = time.monotonic()
+                assert client.localized(frame.image, 10.0)
+                assert time.monotonic() - begin < 2.0
+                if kill:
+                    assert process.stop(signal.SIGKILL) == -signal.SIGKILL
