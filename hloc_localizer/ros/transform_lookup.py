@@ -13,6 +13,8 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.ros import messages, tf
 
 _POLL_S = 0.002
+_END_NS = 2**31 * 10**9
+"""Seconds of a stamp are a signed integer of 32 bits; before zero is no time either."""
 
 
 class TransformTree:
@@ -38,6 +40,8 @@ class TransformTree:
             make this wait for ever.
         :raises InputError: when it is not known after the timeout.
         """
+        if not 0 <= stamp_ns < _END_NS:
+            raise InputError(f'no transform {target} -> {source}: {stamp_ns} ns is no time')
         deadline = time.monotonic() + timeout_s
         stamp = Time(nanoseconds=stamp_ns)
         while True:
