@@ -66,11 +66,13 @@ class ActiveLocalizer:
         map_to_odom: MapToOdom,
         send_transform: Callable[[TransformStamped], None],
         calibration: CalibrationWatch,
+        look_elsewhere: Callable[[FrameResult], None] | None = None,
         recorder: FailureRecorder | None = None,
     ) -> None:
         """
         Tie the parts together and start the thread.
 
+        :param look_elsewhere: asks other maps about an image; called when its result is out.
         :param recorder: keeps refused and odd frames.
         """
         self._node = node
@@ -84,6 +86,7 @@ class ActiveLocalizer:
         self._map_to_odom = map_to_odom
         self._send_transform = send_transform
         self._calibration = calibration
+        self._look_elsewhere = look_elsewhere
         self.recorder = recorder
         self._queue: LatestFrame[ReceivedImage] = LatestFrame()
         self._waiting: list[tuple[float, Future[FrameResult]]] = []
@@ -155,6 +158,8 @@ class ActiveLocalizer:
             self._publish_transform(result)
         self._finish(item, result, latency_ms)
         self._publishers.publish_on_demand(result)
+        if self._look_elsewhere is not None:
+            self._look_elsewhere(result)
         self._watch_calibration(result)
         self._record(result)
 

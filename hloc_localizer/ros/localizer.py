@@ -21,6 +21,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
 from hloc_localizer.localization import Localizer
+from hloc_localizer.localization.map_choice import MapChoice
 from hloc_localizer.maps import Map
 from hloc_localizer.ros import tf
 from hloc_localizer.ros.active_localizer import ActiveLocalizer
@@ -28,10 +29,10 @@ from hloc_localizer.ros.calibration_watch import CalibrationWatch
 from hloc_localizer.ros.camera_input import CameraInput
 from hloc_localizer.ros.diagnostics import Diagnostics
 from hloc_localizer.ros.failure_recorder import failure_recorder
-from hloc_localizer.ros.frame_processor import FrameProcessor
+from hloc_localizer.ros.frame_processor import FrameProcessor, FrameResult
 from hloc_localizer.ros.image_subscription import ImageSubscription
 from hloc_localizer.ros.initial_pose import InitialPose
-from hloc_localizer.ros.map_loading import load_again, load_map, warm_localizer
+from hloc_localizer.ros.map_loading import LoadedMap, load_maps, load_meanwhile
 from hloc_localizer.ros.map_to_odom import MapToOdom
 from hloc_localizer.ros.options import LocalizerNodeOptions
 from hloc_localizer.ros.parameters import (
@@ -77,12 +78,21 @@ class LocalizerNode(LifecycleNode):
         self.exit_status = 0
         self.failure: HlocLocalizerError | None = None
         self._options = declare_options(self, LocalizerNodeOptions())
-        self._map: Map | None = None
-        self._localizer: Localizer | None = None
+        self._loaded: list[LoadedMap] = []
+        self._present = self._found = 0
         self._active: ActiveLocalizer | None = None
         self._active_entities: list[tuple[Any, Any]] = []
         self._images: ImageSubscription | None = None
+        self._map_found = self.create_guard_condition(self._change_floor)
         self.add_on_set_parameters_callback(self._judge_parameters)
+
+    @property
+    def _map(self) -> Map | None:
+        return self._loaded[self._present].map if self._loaded else None
+
+    @property
+    def _localizer(self) -> Localizer | None:
+        return self._loaded[self._present].localizer if self._loaded else None
 
     @property
     def autostart(self) -> bool:
@@ -133,8 +143,8 @@ class LocalizerNode(LifecycleNode):
         self._camera = CameraInput(self._options.camera_info_file)
         failure_recorder(self._options, '')  # fails now rather than at the first failure
         begin = time.monotonic()
-        loaded = load_map(self._options.map)
-        self._localizer = warm_localizer(loaded, self._options.localization)
+        maps = load_maps(self._options)
+        loaded = maps[0].map
         self._outputs = LocalizerPublishers(
             node=self,
             runtime=loaded.runtime,
@@ -143,13 +153,13 @@ class LocalizerNode(LifecycleNode):
         )
         self._broadcaster = tf.TransformBroadcaster(self)
         self._transforms = TransformTree(self)
-        self._map = loaded
-        self._log_map(loaded, time.monotonic() - begin)
+        self._loaded, self._present = maps, 0
+        self._log_maps(time.monotonic() - begin)
 
     def _activate(self) -> None:
-        assert self._localizer is not None
-        if self._localizer.closed:
-            self._localizer.warm_up()
+        for loaded in self._loaded:
+            if loaded.localizer.closed:
+                loaded.localizer.warm_up()
         self._diagnostics = Diagnostics(
             name=self.get_name(), stale_after_s=self._options.stale_after_s
         )
@@ -185,6 +195,7 @@ class LocalizerNode(LifecycleNode):
             camera_frame=options.camera_frame,
             timeout_s=options.tf_timeout_s,
         )
+        self._choice = MapChoice([one.localizer for one in self._loaded], self._present)
         self._active = ActiveLocalizer(
             node=self,
             options=options,
@@ -196,6 +207,7 @@ class LocalizerNode(LifecycleNode):
             initial_pose=self._initial_pose,
             map_to_odom=self._map_to_odom,
             send_transform=self._broadcaster.sendTransform,
+            look_elsewhere=self._look_elsewhere if len(self._loaded) > 1 else None,
             calibration=CalibrationWatch(self._map.runtime.cameras),
             recorder=failure_recorder(options, str(self._map.path)),
         )
@@ -255,8 +267,8 @@ class LocalizerNode(LifecycleNode):
             self._images.destroy()
             self._images = None
         self.close()
-        if self._localizer is not None:
-            self._localizer.close()
+        for loaded in self._loaded:
+            loaded.localizer.close()
 
     def _cleanup(self) -> None:
         self._deactivate()
@@ -264,8 +276,7 @@ class LocalizerNode(LifecycleNode):
             self._outputs.destroy()
             self._transforms.close()
             self.destroy_publisher(self._broadcaster.pub_tf)
-        self._localizer = None
-        self._map = None
+        self._loaded = []
 
     def close(self) -> None:
         """Stop the thread, whatever the state; the process is about to end."""
@@ -295,23 +306,45 @@ class LocalizerNode(LifecycleNode):
         recorder = failure_recorder(options, str(self._map.path))
         if options.map != before.map or options.localization != before.localization:
             begin = time.monotonic()
-            loaded, localizer = load_again(
-                options, before, self._map, self._broadcast, 1.0 / before.tf_rate_hz
-            )
+            again = self._loaded if options.map == before.map else []
+            maps = load_meanwhile(options, again, self._broadcast, 1.0 / before.tf_rate_hz)
             was_active = self._active is not None
             self.close()
-            if self._localizer is not None:
-                self._localizer.close()
-            self._options, self._map, self._localizer = options, loaded, localizer
-            self._outputs.change_map(loaded.runtime, self._map_frame_of(loaded))
-            if was_active:
-                self._outputs.publish_map()
-                self._start_localizing()
-            self._log_map(loaded, time.monotonic() - begin)
+            for old in self._loaded:
+                old.localizer.close()
+            self._options, self._loaded, self._present = options, maps, 0
+            self._begin_in_map(was_active)
+            self._log_maps(time.monotonic() - begin)
         self._options = options
         if self._active is not None:
             self._diagnostics.stale_after_s = options.stale_after_s
             self._active.recorder = recorder
+
+    def _begin_in_map(self, was_active: bool) -> None:
+        """Show the present map, and localize in it."""
+        assert self._map is not None
+        self._outputs.change_map(self._map.runtime, self._map_frame_of(self._map))
+        if was_active:
+            self._outputs.publish_map()
+            self._start_localizing()
+
+    def _look_elsewhere(self, result: FrameResult) -> None:
+        """Ask the other maps, in the localizing thread; the executor's thread then changes over."""
+        if result.image is None or result.camera is None or result.localization is None:
+            return
+        found = self._choice.look(result.image, result.camera, result.localization)
+        if found is not None:
+            self._found = found
+            self._map_found.trigger()
+
+    def _change_floor(self) -> None:
+        if self._active is None or self._found == self._present:
+            return
+        self.close()
+        self._present = self._found
+        self._begin_in_map(True)
+        assert self._map is not None
+        self.get_logger().info(f'found in another map: {self._map.path}')
 
     def _broadcast(self) -> None:
         if self._active is not None and self._options.tf_mode == 'map_to_odom':
@@ -320,12 +353,10 @@ class LocalizerNode(LifecycleNode):
     def _map_frame_of(self, loaded: Map) -> str:
         return self._options.map_frame or loaded.manifest.map_frame
 
-    def _log_map(self, loaded: Map, seconds: float) -> None:
-        self.get_logger().info(
-            f'map {loaded.path}: {len(loaded.runtime.image_names)} images, '
-            f'{len(loaded.runtime.points)} points, loaded and warm in {seconds:.2f} s; '
-            f'TF from {tf.IMPLEMENTATION}'
-        )
+    def _log_maps(self, seconds: float) -> None:
+        for loaded in self._loaded:
+            self.get_logger().info(loaded.line())
+        self.get_logger().info(f'loaded and warm in {seconds:.2f} s; TF from {tf.IMPLEMENTATION}')
 
     # Callbacks
 
@@ -375,14 +406,8 @@ class LocalizerNode(LifecycleNode):
     def _on_diagnostics(self) -> None:
         if self._active is None or self._map is None:
             return
-        runtime = self._map.runtime
-        facts: dict[str, object] = {
-            'path': self._map.path,
-            'frame': self._map_frame_of(self._map),
-            'images': len(runtime.image_names),
-            'points': len(runtime.points),
-            'front_end': self._map.manifest.front_end.name,
-        }
+        facts = self._loaded[self._present].facts()
+        facts.update(frame=self._map_frame_of(self._map), maps=len(self._loaded))
         age_s = self._map_to_odom.age_s
         if age_s is not None:
             facts['map_to_odom_age_s'] = age_s

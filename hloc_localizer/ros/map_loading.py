@@ -1,9 +1,10 @@
-"""A map and a warm localizer of what the parameters say."""
+"""The maps and warm localizers that the parameters ask for."""
 
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hloc_localizer.errors import InputError
@@ -13,48 +14,82 @@ from hloc_localizer.maps import Map
 from hloc_localizer.ros.options import LocalizerNodeOptions
 
 
-def load_map(folder: str) -> Map:
-    """
-    Load the map that the parameter ``map`` names.
+@dataclass(frozen=True)
+class LoadedMap:
+    """A map and its localizer."""
 
-    :raises InputError: when it names none, or one that cannot be used.
+    map: Map
+    localizer: Localizer
+
+    def facts(self) -> dict[str, object]:
+        """Return what describes the map in diagnostics."""
+        runtime = self.map.runtime
+        return {
+            'path': self.map.path,
+            'images': len(runtime.image_names),
+            'points': len(runtime.points),
+            'front_end': self.map.manifest.front_end.name,
+        }
+
+    def line(self) -> str:
+        """Return what describes the map in the log."""
+        runtime = self.map.runtime
+        return (
+            f'map {self.map.path}: {len(runtime.image_names)} images, {len(runtime.points)} points'
+        )
+
+
+def load_maps(options: LocalizerNodeOptions, again: Sequence[LoadedMap] = ()) -> list[LoadedMap]:
     """
-    if not folder:
+    Load and warm up the maps that the parameter ``map`` names.
+
+    :param again: maps that are loaded already, and need not be read a second time.
+    :raises HlocLocalizerError: when it names none, or one that cannot be used.
+    """
+    known = {str(loaded.map.path): loaded.map for loaded in again}
+    paths = map_paths(options.map)
+    maps = [known.get(str(path)) or open_map(path) for path in paths]
+    return [LoadedMap(one, _warm_localizer(one, options.localization)) for one in maps]
+
+
+def map_paths(names: str) -> list[Path]:
+    """
+    Return the folders that the parameter ``map`` names, separated by commas.
+
+    :raises InputError: when it names none.
+    """
+    whole = Path(names).expanduser()
+    parts = [part.strip() for part in names.split(',') if part.strip()]
+    if not parts:
         raise InputError("parameter 'map' is not set; give the folder of a map")
-    return open_map(Path(folder).expanduser())
+    if len(parts) > 1 and '\0' not in names and whole.is_dir():
+        return [whole]  # a folder with a comma in its name
+    return [Path(part).expanduser() for part in parts]
 
 
-def warm_localizer(loaded: Map, options: LocalizerOptions) -> Localizer:
-    """Prepare a map, so that its first image is not the slow one."""
-    localizer = Localizer(loaded, options)
-    localizer.warm_up()
-    return localizer
-
-
-def load_again(
+def load_meanwhile(
     options: LocalizerNodeOptions,
-    before: LocalizerNodeOptions,
-    loaded: Map,
+    again: Sequence[LoadedMap],
     meanwhile: Callable[[], None],
     period_s: float,
-) -> tuple[Map, Localizer]:
+) -> list[LoadedMap]:
     """
-    Return the map and the localizer that changed options ask for.
+    Return :func:`load_maps`.
 
-    :param loaded: the map of the options before, which is used again where it is the same.
     :param meanwhile: called every ``period_s`` until they are ready: the caller's thread waits,
         but those who need its broadcasts need not.
-    :raises HlocLocalizerError: when there is no such map, or it cannot be used.
     """
-
-    def load() -> tuple[Map, Localizer]:
-        chosen = loaded if options.map == before.map else load_map(options.map)
-        return chosen, warm_localizer(chosen, options.localization)
-
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        work = pool.submit(load)
+        work = pool.submit(load_maps, options, again)
         while True:
             try:
                 return work.result(timeout=period_s)
             except concurrent.futures.TimeoutError:
                 meanwhile()
+
+
+def _warm_localizer(loaded: Map, options: LocalizerOptions) -> Localizer:
+    """Prepare a map, so that its first image is not the slow one."""
+    localizer = Localizer(loaded, options)
+    localizer.warm_up()
+    return localizer

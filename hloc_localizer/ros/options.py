@@ -12,7 +12,11 @@ from hloc_localizer.options import Options, option
 class LocalizerNodeOptions(Options):
     """Parameters of the localizer node."""
 
-    map: str = option('', 'Folder of the map to localize in.')
+    map: str = option(
+        '',
+        'Folder of the map to localize in; several, as of floors, separated by commas: the right '
+        'one is found.',
+    )
     autostart: bool = option(
         True, 'Configure and activate at start; false leaves that to a lifecycle manager.'
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ from tf2_msgs.msg import TFMessage
 
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.maps import Map, write_map
 from hloc_localizer.maps.manifest import MANIFEST_NAME
 from hloc_localizer.maps.store import RUNTIME_NAME
 from hloc_localizer.ros import environment, messages, tf
@@ -100,6 +102,27 @@ def test_the_map_is_swapped_while_the_node_runs(
     assert (facts['path'], facts['frame']) == (str(other), 'floor_2')
     assert _set(robot, 'map', str(lounge_map)).successful
     assert _localized(robot)
+
+
+def test_of_several_maps_the_right_one_is_found(
+    robot: Robot, lounge_map: Path, tmp_path: Path
+) -> None:
+    floors = []
+    for name in ('floor_1', 'floor_3'):
+        floors.append(_other_floor(lounge_map, tmp_path / name, name))
+    right = _copy_in_frame(lounge_map, tmp_path / 'floor_2', 'floor_2')
+    names = f'{floors[0]}, {right},{floors[1]}'
+    assert _set(robot, 'map', names).successful
+    answers = [robot.answer_to(robot.image())['status'] for _ in range(3)]
+    assert answers == ['refused'] * 3
+    wait_until(lambda: _path_of_map(robot) == str(right), 5.0, 'the right map')
+    before = len(robot.poses)
+    assert _localized(robot)
+    wait_until(lambda: len(robot.poses) > before, 2.0, 'a pose')
+    assert robot.poses.messages[-1].header.frame_id == 'floor_2'
+    assert not _set(robot, 'map', f'{right},/nowhere').successful
+    assert _localized(robot)
+    assert _set(robot, 'map', str(lounge_map)).successful
 
 
 def test_a_bad_new_map_leaves_the_old_one_working_and_says_why(
@@ -198,3 +221,16 @@ def _copy_in_frame(lounge_map: Path, path: Path, frame: str) -> Path:
     assert 'map_frame: map\n' in text
     manifest.write_text(text.replace('map_frame: map\n', f'map_frame: {frame}\n'), encoding='utf-8')
     return path
+
+
+def _other_floor(lounge_map: Path, path: Path, frame: str) -> Path:
+    """Write a map like the lounge's in which nothing is where it looks to be."""
+    loaded = Map.load(lounge_map)
+    order = np.random.default_rng(0).permutation(len(loaded.runtime.descriptors))
+    runtime = dataclasses.replace(loaded.runtime, descriptors=loaded.runtime.descriptors[order])
+    write_map(path, dataclasses.replace(loaded.manifest, map_frame=frame, files={}), runtime)
+    return path
+
+
+def _path_of_map(robot: Robot) -> str:
+    return {v.key: v.value for v in robot.diagnosis('map').values}['path']
