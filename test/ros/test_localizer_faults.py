@@ -135,6 +135,25 @@ def test_a_wrong_camera_info_stops_poses_until_a_right_one_comes(
     assert 'camera_info:' not in robot.diagnosis('inputs').message
 
 
+def test_a_focal_length_off_by_a_tenth_is_noticed_twice(robot: Robot) -> None:
+    """It differs from the map's camera, and from what the images show."""
+    camera = robot.camera
+    wrong = (camera.params[0] * 1.1, camera.params[1] * 1.1, *camera.params[2:])
+    robot.send_info(Camera(camera.model, camera.width, camera.height, wrong))
+    for _ in range(9):
+        assert robot.answer_to(robot.image())['status'] == 'localized'
+        time.sleep(0.5)
+    doubt = {v.key: v.value for v in robot.diagnosis('inputs').values}['calibration']
+    compared, estimated = doubt.split('; ')[0], doubt.split('; ')[-1]
+    assert '% more than the' in compared
+    words = estimated.split()
+    assert ' '.join(words[1:7]) == 'localized images fit a focal length'
+    assert float(words[8]) == pytest.approx(camera.focal_px, rel=0.03)
+    robot.send_info()
+    robot.answer_to(robot.image())
+    assert 'focal length' not in robot.diagnosis('inputs').message
+
+
 def test_without_odometry_the_pose_is_published_and_the_missing_link_is_named(
     robot: Robot,
 ) -> None:
