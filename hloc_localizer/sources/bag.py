@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import heapq
 import re
 from collections import Counter
@@ -51,6 +52,7 @@ class BagSource:
         self._path = path
         self._options = options
         self._notes: list[str] = []
+        self._offset_ns = 0
         with BagReader(path) as bag:
             self._cut = bag.cut
             self._streams = {stream.topic: stream for stream in find_cameras(bag, options)}
@@ -183,6 +185,46 @@ class BagSource:
             self._notes.append(f'{self._path} is cut off: read up to its last whole record')
         self._require_frames(seen, posed, left_out)
 
+    def poses_of(self, names: Sequence[str]) -> tuple[dict[str, NDArray[np.float64]], str]:
+        """
+        Return the poses in the map frame of frames by their names, without reading images.
+
+        :returns: ``map_from_camera`` (4, 4) by name, and why others have none (or empty).
+        """
+        streams = {_folder(self._names[each.topic]): each for each in self._streams.values()}
+        left_out = _LeftOut()
+        poses = {}
+        for name in names:
+            folder, _, file = name.rpartition('/')
+            stamp = file.partition('.')[0]
+            if folder not in streams or not (stamp.isascii() and stamp.isdigit()):
+                left_out.count(_UNPOSED, f"'{name}' is no image of {self._path}")
+                continue
+            pose = self._pose(self._poses, int(stamp), streams[folder], left_out)
+            if pose is not None:
+                poses[name] = pose
+        return poses, self._pose_problem or left_out.reason(_UNPOSED)
+
+    def odometry_at(self, camera_name: str, stamp_ns: int) -> NDArray[np.float64] | None:
+        """Return ``odom_from_camera`` (4, 4) at any stamp, None where it is not known."""
+        for stream in self._streams.values():
+            if self._names[stream.topic] == camera_name:
+                return self._pose(self._odometry, stamp_ns, stream, None)
+        return None
+
+    def shifted(self, offset_ns: int) -> BagSource:
+        """
+        Return this source with poses and odometry looked up later than the images' stamps.
+
+        :param offset_ns: what to add to the stamp of an image to have it by the clock of the poses.
+        """
+        other = copy.copy(self)
+        other._offset_ns = self._offset_ns + offset_ns
+        other._notes = []
+        shift = f'{other._offset_ns / 1e9:.3f}'
+        other._description = MappingProxyType({**self._description, 'clock_offset_s': shift})
+        return other
+
     def _require_frames(self, seen: int, posed: int, left_out: _LeftOut) -> None:
         if not seen:
             reason = left_out.first or 'no image between source.start_s and its end'
@@ -242,14 +284,17 @@ class BagSource:
         camera_from_imu = self._tree.lookup(stream.frame, self._gravity.frame, 0)
         return np.asarray(camera_from_imu[:3, :3] @ up)
 
-    @staticmethod
     def _pose(
-        poses: CameraPoses | None, stamp_ns: int, stream: CameraStream, left_out: _LeftOut | None
+        self,
+        poses: CameraPoses | None,
+        stamp_ns: int,
+        stream: CameraStream,
+        left_out: _LeftOut | None,
     ) -> NDArray[np.float64] | None:
         if poses is None:
             return None
         try:
-            return poses.at(stamp_ns, stream.frame)
+            return poses.at(stamp_ns + self._offset_ns, stream.frame)
         except InputError as error:
             if left_out is not None:
                 left_out.count(_UNPOSED, str(error))
@@ -314,7 +359,11 @@ def _camera_names(streams: list[CameraStream]) -> dict[str, str]:
 
 
 def _frame_name(camera_name: str, stamp_ns: int) -> str:
-    return f'{re.sub(r"[^A-Za-z0-9_-]+", "_", camera_name)}/{stamp_ns}.jpg'
+    return f'{_folder(camera_name)}/{stamp_ns}.jpg'
+
+
+def _folder(camera_name: str) -> str:
+    return re.sub(r'[^A-Za-z0-9_-]+', '_', camera_name)
 
 
 def _span(bag: BagReader, options: SourceOptions) -> tuple[int | None, int | None]:
