@@ -43,6 +43,7 @@ from hloc_localizer.mapping.stage_files import (
     write_matches,
     write_retrieval,
 )
+from hloc_localizer.mapping.time_offset import synchronised
 from hloc_localizer.mapping.tracks import tracks_of
 from hloc_localizer.maps import (
     Component,
@@ -101,6 +102,7 @@ def build_map(
     options.check()
     _require_pycolmap()
     stages = _Stages(progress or SilentProgress())
+    source = synchronised(source, stages.progress)
     with MapWriter(output, overwrite=options.overwrite) as writer:
         model = _resumed(source, options, stages, writer.stages)
         stages.begin('compile')

@@ -205,11 +205,21 @@ class BagSource:
                 poses[name] = pose
         return poses, self._pose_problem or left_out.reason(_UNPOSED)
 
-    def odometry_at(self, camera_name: str, stamp_ns: int) -> NDArray[np.float64] | None:
-        """Return ``odom_from_camera`` (4, 4) at any stamp, None where it is not known."""
+    @property
+    def checks_clock(self) -> bool:
+        """Whether the options ask for the clocks of images and poses to be compared."""
+        return self._options.clock == 'auto'
+
+    @property
+    def knows_motion(self) -> bool:
+        """Whether there is odometry, or poses in the map frame."""
+        return self._odometry is not None or self._poses is not None
+
+    def motion_at(self, camera_name: str, stamp_ns: int) -> NDArray[np.float64] | None:
+        """Return the pose (4, 4) of a camera in the odometry frame, or else in the map frame."""
         for stream in self._streams.values():
             if self._names[stream.topic] == camera_name:
-                return self._pose(self._odometry, stamp_ns, stream, None)
+                return self._pose(self._odometry or self._poses, stamp_ns, stream, None)
         return None
 
     def shifted(self, offset_ns: int) -> BagSource:

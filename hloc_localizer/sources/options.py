@@ -67,6 +67,12 @@ class SourceOptions(Options):
         'Topic of the IMU, or two of accelerations and rates; empty: the ones in the bag, read '
         "where the poses are unknown; 'none': no IMU is read.",
     )
+    clock: str = option(
+        'auto',
+        'auto: a constant offset between the clocks of images and poses is found by how both turn, '
+        'and corrected when a map is built; trusted: there is none.',
+        choices=('auto', 'trusted'),
+    )
     max_pose_gap_s: float = option(
         0.5, 'Longest interval between two poses that is interpolated across.', minimum=0.0
     )
