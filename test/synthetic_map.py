@@ -26,7 +26,7 @@ def make_runtime(images: int = 4, points: int = 50, seed: int = 3) -> RuntimeMap
             rotation_from_rotvec(random.normal(size=(images, 3))), random.normal(size=(images, 3))
         ),
         points=random.normal(size=(points, 3)).astype(np.float32),
-        point_sigma=np.full(points, 0.01, np.float32),
+        point_covariance=np.tile(np.float32([1e-4, 0, 0, 1e-4, 0, 1e-4]), (points, 1)),
         point_colors=random.integers(0, 255, (points, 3), dtype=np.uint8),
         observation_offsets=np.cumsum([0, *(len(one) for one in seen)]).astype(np.int64),
         observation_point=observation_point,

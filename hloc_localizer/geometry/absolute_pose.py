@@ -156,7 +156,7 @@ def refine_absolute_pose(
     keypoints: NDArray[Any],
     points: NDArray[Any],
     *,
-    sigma_px: NDArray[Any],
+    noise_px: NDArray[Any],
     iterations: int = 15,
 ) -> RefinedPose | None:
     """
@@ -165,15 +165,15 @@ def refine_absolute_pose(
     :param map_from_camera: (4, 4) to start from.
     :param keypoints: (N, 2) pixels.
     :param points: (N, 3).
-    :param sigma_px: (N,) standard deviation expected of each residual, in pixels.
+    :param noise_px: (N, 2, 2) covariance expected of each residual, in square pixels.
     :returns: the pose with its covariance, scaled by the variance that the residuals show where
         it is larger than promised; None when the points do not determine a pose.
     """
     keypoints = np.asarray(keypoints, np.float64)
     points = np.asarray(points, np.float64)
-    sigma = np.asarray(sigma_px, np.float64)
+    whitening = whitening_of(noise_px)
     pose, damping = np.array(map_from_camera, np.float64), 1e-4
-    cost, normal, gradient = _linearise(camera, pose, keypoints, points, sigma)
+    cost, normal, gradient = _linearise(camera, pose, keypoints, points, whitening)
     for _ in range(iterations):
         damped = normal + damping * np.diag(np.diag(normal))
         try:
@@ -182,7 +182,7 @@ def refine_absolute_pose(
             return None
         trial = _disturb(pose, step)
         trial_cost, trial_normal, trial_gradient = _linearise(
-            camera, trial, keypoints, points, sigma
+            camera, trial, keypoints, points, whitening
         )
         if trial_cost > cost:
             damping *= 10.0
@@ -194,7 +194,7 @@ def refine_absolute_pose(
         damping = max(damping * 0.1, 1e-9)
         if converged:
             break
-    return _with_covariance(camera, pose, keypoints, points, sigma, normal)
+    return _with_covariance(camera, pose, keypoints, points, whitening, normal)
 
 
 _CONVERGED = 1e-4
@@ -206,11 +206,48 @@ def _disturb(pose: Array, step: Array) -> Array:
     return transforms.transform_from(rotation, pose[:3, 3] + step[:3])
 
 
+def whitening_of(noise_px: NDArray[Any]) -> Array:
+    """
+    Return the lower triangular W (N, 2, 2) with ``W C W' = 1`` for covariances C (N, 2, 2).
+
+    It is the inverse of C's Cholesky factor: residuals multiplied by it have unit variance.
+    """
+    noise = np.asarray(noise_px, np.float64)
+    first = np.sqrt(noise[:, 0, 0])
+    mixed = noise[:, 0, 1] / first
+    second = np.sqrt(np.maximum(noise[:, 1, 1] - mixed**2, 1e-12 * noise[:, 1, 1]))
+    whitening = np.zeros_like(noise)
+    whitening[:, 0, 0] = 1.0 / first
+    whitening[:, 1, 0] = -mixed / (first * second)
+    whitening[:, 1, 1] = 1.0 / second
+    return whitening
+
+
+def relative_errors(
+    camera: Camera,
+    map_from_camera: Array,
+    keypoints: NDArray[Any],
+    points: NDArray[Any],
+    noise_px: NDArray[Any],
+) -> Array:
+    """Return the errors (N,) of matches in standard deviations; infinite behind the camera."""
+    residuals = reprojection_residuals(camera, map_from_camera, keypoints, points)
+    errors = np.linalg.norm(_whitened(residuals, whitening_of(noise_px)), axis=1)
+    return np.where(np.isfinite(errors), errors, np.inf)
+
+
+def _whitened(residuals: Array, whitening: Array) -> Array:
+    first = whitening[:, 0, 0] * residuals[:, 0]
+    second = whitening[:, 1, 0] * residuals[:, 0] + whitening[:, 1, 1] * residuals[:, 1]
+    return np.stack([first, second], axis=1)
+
+
 def _squared_errors(
-    camera: Camera, pose: Array, keypoints: Array, points: Array, sigma: Array
+    camera: Camera, pose: Array, keypoints: Array, points: Array, whitening: Array
 ) -> tuple[Array, Array]:
-    residuals = reprojection_residuals(camera, pose, keypoints, points)
-    squared = np.sum(residuals**2, axis=1) / sigma**2
+    """Return the whitened residuals (N, 2) and their squared lengths (N,)."""
+    residuals = _whitened(reprojection_residuals(camera, pose, keypoints, points), whitening)
+    squared = np.sum(residuals**2, axis=1)
     # A point that slipped behind the camera is as wrong as an outlier can be.
     return residuals, np.where(np.isfinite(squared), squared, 1e6)
 
@@ -220,15 +257,15 @@ _CAUCHY = 1.0**2
 
 
 def _linearise(
-    camera: Camera, pose: Array, keypoints: Array, points: Array, sigma: Array
+    camera: Camera, pose: Array, keypoints: Array, points: Array, whitening: Array
 ) -> tuple[float, Array, Array]:
     """Return the robust cost, the normal matrix (6, 6) and the gradient (6,)."""
-    residuals, squared = _squared_errors(camera, pose, keypoints, points, sigma)
-    jacobian = reprojection_jacobian(camera, pose, points)
+    residuals, squared = _squared_errors(camera, pose, keypoints, points, whitening)
+    jacobian = whitening @ reprojection_jacobian(camera, pose, points)
     visible = np.asarray(
         np.isfinite(residuals).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2)), np.bool_
     )
-    weights = np.where(visible, 1.0 / (1.0 + squared / _CAUCHY) / sigma**2, 0.0)
+    weights = np.where(visible, 1.0 / (1.0 + squared / _CAUCHY), 0.0)
     residuals = np.where(visible[:, None], residuals, 0.0)
     jacobian = np.where(visible[:, None, None], jacobian, 0.0).reshape(-1, 6)
     weighted = jacobian * np.repeat(weights, 2)[:, None]
@@ -237,9 +274,9 @@ def _linearise(
 
 
 def _with_covariance(
-    camera: Camera, pose: Array, keypoints: Array, points: Array, sigma: Array, normal: Array
+    camera: Camera, pose: Array, keypoints: Array, points: Array, whitening: Array, normal: Array
 ) -> RefinedPose | None:
-    residuals, squared = _squared_errors(camera, pose, keypoints, points, sigma)
+    _, squared = _squared_errors(camera, pose, keypoints, points, whitening)
     weights = 1.0 / (1.0 + squared / _CAUCHY)
     freedom = max(2.0 * float(weights.sum()) - 6.0, 1.0)
     variance = float((weights * squared).sum()) / freedom
@@ -249,6 +286,7 @@ def _with_covariance(
         return None
     if not np.all(np.isfinite(covariance)) or np.any(np.diag(covariance) <= 0.0):
         return None
+    residuals = reprojection_residuals(camera, pose, keypoints, points)
     errors = np.linalg.norm(residuals, axis=1)
     return RefinedPose(
         map_from_camera=pose,

@@ -10,6 +10,33 @@ from hloc_localizer.geometry import transforms
 Array = NDArray[np.float64]
 
 
+def keypoint_sigma_px(mean_error_px: float) -> float:
+    """
+    Return the standard deviation of keypoints per axis, from the mean length of their errors.
+
+    Lengths of normal errors in a plane are Rayleigh-distributed: their mean is sigma times the root
+    of pi / 2. Bounded, since the mean of a reconstruction may be of cleaned or of no errors.
+    """
+    return float(np.clip(mean_error_px / np.sqrt(np.pi / 2.0), 0.3, 3.0))
+
+
+def packed_symmetric(matrices: ArrayLike) -> Array:
+    """Return xx, xy, xz, yy, yz, zz (N, 6) of symmetric matrices (N, 3, 3)."""
+    return np.asarray(matrices, np.float64)[:, _ROWS, _COLUMNS]
+
+
+def unpacked_symmetric(packed: ArrayLike) -> Array:
+    """Return the symmetric matrices (N, 3, 3) that :func:`packed_symmetric` packed to (N, 6)."""
+    packed = np.asarray(packed, np.float64)
+    matrices = np.empty((len(packed), 3, 3))
+    matrices[:, _ROWS, _COLUMNS] = packed
+    matrices[:, _COLUMNS, _ROWS] = packed
+    return matrices
+
+
+_ROWS, _COLUMNS = np.triu_indices(3)
+
+
 def pose_error(estimate: ArrayLike, reference: ArrayLike) -> Array:
     """
     Return the error of a pose in the convention of its covariance.

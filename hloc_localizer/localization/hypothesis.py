@@ -15,10 +15,11 @@ from hloc_localizer.geometry.absolute_pose import (
     RefinedPose,
     estimate_absolute_pose,
     refine_absolute_pose,
-    reprojection_residuals,
+    relative_errors,
 )
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization.acceptance import Evidence, weigh
+from hloc_localizer.localization.match_noise import MatchNoise
 from hloc_localizer.localization.options import CovarianceOptions, LocalizerOptions
 from hloc_localizer.localization.places import neighbours_of
 from hloc_localizer.localization.point_matching import PointIndex, PointMatches, match_near_pose
@@ -27,7 +28,6 @@ from hloc_localizer.maps.runtime import RuntimeMap
 
 _MAX_ERROR_SIGMAS = 6.0
 """An inlier's largest error; wide, since the errors of the map's own poses are not in the sigma."""
-_LARGEST_POINT_SIGMA_PX = 20.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class PoseSolver:
         :param keypoint_sigma_px: standard deviation of a keypoint of scale 1, as the residuals of
             the map show it for its front end.
         """
-        self._keypoint_sigma_px = keypoint_sigma_px
+        self.noise = MatchNoise(runtime, keypoint_sigma_px)
         self._runtime = runtime
         self._index = index
         self._options = options
@@ -160,37 +160,20 @@ class PoseSolver:
             pose,
             features.keypoints[matches.keypoint],
             self._runtime.points[matches.point],
-            sigma_px=self._sigmas(features, camera, matches, pose),
+            noise_px=self.noise.covariance_px(features, camera, matches, pose),
         )
-
-    def _sigmas(
-        self,
-        features: LocalFeatures,
-        camera: Camera,
-        matches: PointMatches,
-        pose: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """Expect of each residual the error of its keypoint and of its point, in pixels."""
-        offsets = self._runtime.points[matches.point] - pose[:3, 3]
-        depth = np.maximum(np.abs(offsets @ pose[:3, 2]), 1e-3)
-        of_point = self._runtime.point_sigma[matches.point] / depth * camera.focal_px
-        scales = np.maximum(features.scales[matches.keypoint], 1.0)
-        variance = scales + np.minimum(of_point, _LARGEST_POINT_SIGMA_PX) ** 2
-        return np.asarray(self._keypoint_sigma_px * np.sqrt(variance), np.float64)
 
     def _relative_errors(
         self, features: LocalFeatures, camera: Camera, matches: PointMatches, pose: RefinedPose
     ) -> NDArray[np.float64]:
         """Return the errors of the matches at the pose, relative to their standard deviations."""
-        sigma = self._sigmas(features, camera, matches, pose.map_from_camera)
-        residuals = reprojection_residuals(
+        return relative_errors(
             camera,
             pose.map_from_camera,
             features.keypoints[matches.keypoint],
             self._runtime.points[matches.point],
+            self.noise.covariance_px(features, camera, matches, pose.map_from_camera),
         )
-        errors = np.linalg.norm(residuals, axis=1)
-        return np.where(np.isfinite(errors), errors / sigma, np.inf)
 
 
 def _widened(pose: RefinedPose, options: CovarianceOptions) -> RefinedPose:

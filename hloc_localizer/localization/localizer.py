@@ -13,6 +13,7 @@ from hloc_localizer.errors import HlocLocalizerError, InputError
 from hloc_localizer.features.local_features import FrontEnd, LocalFeatures
 from hloc_localizer.features.registry import create_front_end, front_end_options
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.geometry.covariance import keypoint_sigma_px
 from hloc_localizer.localization.acceptance import judge
 from hloc_localizer.localization.hypothesis import Hypothesis, PoseSolver
 from hloc_localizer.localization.image_quality import why_few_features
@@ -92,7 +93,9 @@ class Localizer:
         self._index = PointIndex(map.runtime)
         self._open()
         self._threads = NumericThreads.for_one_operation(self.options.threads)
-        self.keypoint_sigma_px = _keypoint_sigma(map.manifest.statistics.mean_reprojection_error_px)
+        self.keypoint_sigma_px = keypoint_sigma_px(
+            map.manifest.statistics.mean_reprojection_error_px
+        )
         self._solver = PoseSolver(
             map.runtime,
             self._index,
@@ -328,11 +331,6 @@ class Localizer:
 
 
 _NO_PIXELS = np.zeros((0, 2), np.float32)
-
-
-def _keypoint_sigma(mean_error_px: float) -> float:
-    """Return the sigma per axis of errors with this mean length (of a Rayleigh distribution)."""
-    return float(np.clip(mean_error_px / np.sqrt(np.pi / 2.0), 0.3, 3.0))
 
 
 def _cause(

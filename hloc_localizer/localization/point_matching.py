@@ -48,6 +48,7 @@ class PointIndex:
 
     def __init__(self, runtime: RuntimeMap) -> None:
         self._runtime = runtime
+        self._variance = runtime.point_covariance[:, [0, 3, 5]].sum(axis=1)
         count = len(runtime.descriptor_point)
         self._first_descriptor = np.searchsorted(
             runtime.descriptor_point, np.arange(len(runtime.points) + 1)
@@ -67,8 +68,7 @@ class PointIndex:
         """Return the points seen by any of the images, ascending; of too many the best known."""
         points = self.points_of(images)
         if len(points) > count:
-            sigma = self._runtime.point_sigma[points]
-            points = np.sort(points[np.argpartition(sigma, count)[:count]])
+            points = np.sort(points[np.argpartition(self._variance[points], count)[:count]])
         return points
 
     def descriptors_seen_by(

@@ -18,6 +18,7 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.geometry.covariance import keypoint_sigma_px
 from hloc_localizer.mapping.checkpoints import Checkpoints, package_versions, stage_keys
 from hloc_localizer.mapping.compilation import compile_map, point_colors
 from hloc_localizer.mapping.enough_points import require_points
@@ -28,6 +29,7 @@ from hloc_localizer.mapping.map_report import Trial, write_report
 from hloc_localizer.mapping.matching import MapImage, PairMatches, match_pairs
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.pairs import pairs_from_poses, pairs_from_retrieval
+from hloc_localizer.mapping.point_knowledge import know_points
 from hloc_localizer.mapping.report import BuildReport
 from hloc_localizer.mapping.retrieval import (
     ImageDescriber,
@@ -44,7 +46,7 @@ from hloc_localizer.mapping.stage_files import (
     write_retrieval,
 )
 from hloc_localizer.mapping.time_offset import synchronised
-from hloc_localizer.mapping.tracks import tracks_of
+from hloc_localizer.mapping.tracks import Tracks, move_points, tracks_of
 from hloc_localizer.maps import (
     Component,
     Manifest,
@@ -106,12 +108,13 @@ def build_map(
     with MapWriter(output, overwrite=options.overwrite) as writer:
         model = _resumed(source, options, stages, writer.stages)
         stages.begin('compile')
-        tracks = tracks_of(model.reconstruction)
+        tracks, point_covariance = _known_points(model)
         runtime = compile_map(
             model.images,
             list(model.cameras.values()),
             model.poses,
             tracks,
+            point_covariance,
             global_descriptors=model.retrieval.descriptors,
             retrieval_arrays=model.retrieval.arrays,
             options=options.compilation,
@@ -131,6 +134,20 @@ def build_map(
         manifest = writer.finish(manifest, runtime)
         stages.end()
         return _report(source, model, manifest, trials, stages.seconds)
+
+
+def _known_points(model: _Model) -> tuple[Tracks, NDArray[np.float64]]:
+    """Put the points where rays and depths together say they are; return how sure that is."""
+    reconstruction = model.reconstruction
+    tracks, covariance = know_points(
+        tracks_of(reconstruction),
+        model.images,
+        list(model.cameras.values()),
+        model.poses,
+        sigma_px=keypoint_sigma_px(reconstruction.compute_mean_reprojection_error()),
+    )
+    move_points(reconstruction, tracks)
+    return tracks, covariance
 
 
 def _require_pycolmap() -> None:

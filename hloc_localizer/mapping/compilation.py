@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.geometry.covariance import packed_symmetric
 from hloc_localizer.mapping.matching import MapImage
 from hloc_localizer.mapping.options import CompilationOptions
-from hloc_localizer.mapping.tracks import Tracks, point_sigmas
+from hloc_localizer.mapping.tracks import Tracks
 from hloc_localizer.maps.quantisation import quantise_descriptors
 from hloc_localizer.maps.runtime import RuntimeMap
 
@@ -23,6 +24,7 @@ def compile_map(
     cameras: Sequence[Camera],
     poses: NDArray[np.float64],
     tracks: Tracks,
+    point_covariance: NDArray[np.float64],
     *,
     global_descriptors: NDArray[np.float32],
     retrieval_arrays: Mapping[str, NDArray[Any]],
@@ -33,6 +35,7 @@ def compile_map(
 
     :param images: the I images, with their features.
     :param poses: (I, 4, 4) refined ``map_from_camera``.
+    :param point_covariance: (P, 3, 3) of the points, square metres.
     :param global_descriptors: (I, G).
     """
     descriptors, descriptor_point, observation_descriptor = _share_descriptors(
@@ -45,7 +48,7 @@ def compile_map(
         image_camera=np.array([image.camera for image in images], np.int32),
         map_from_camera=poses,
         points=tracks.points.astype(np.float32),
-        point_sigma=point_sigmas(tracks, [cameras[image.camera] for image in images], poses),
+        point_covariance=packed_symmetric(point_covariance).astype(np.float32),
         point_colors=point_colors(images, tracks),
         observation_offsets=np.searchsorted(tracks.image, np.arange(len(images) + 1)),
         observation_point=tracks.point,

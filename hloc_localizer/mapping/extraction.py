@@ -86,6 +86,7 @@ def map_image(frame: Frame, camera: Camera, camera_index: int, front_end: FrontE
         features=features,
         plane=camera.normalise(features.keypoints),
         colors=colors,
+        depths=None if frame.depth_m is None else depths_at(features.keypoints, frame.depth_m),
         thumbnail=thumbnail(frame.image),
     )
 
@@ -97,3 +98,25 @@ def thumbnail(image: NDArray[np.uint8]) -> bytes:
     if small.ndim == 3:
         small = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
     return bytes(cv2.imencode('.jpg', small, [cv2.IMWRITE_JPEG_QUALITY, 70])[1])
+
+
+def depths_at(keypoints: NDArray[np.float32], depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
+    """
+    Return the depth (N,) at keypoints, NaN where it is unknown or jumps.
+
+    :param keypoints: (N, 2) pixels.
+    :param depth_m: (H, W) metres, NaN where unknown.
+    """
+    height, width = depth_m.shape
+    column = np.clip(np.round(keypoints[:, 0]).astype(np.intp), 1, width - 2)
+    row = np.clip(np.round(keypoints[:, 1]).astype(np.intp), 1, height - 2)
+    around = np.stack(
+        [depth_m[row + down, column + right] for down in (-1, 0, 1) for right in (-1, 0, 1)], axis=1
+    )
+    nearest, farthest = around.min(axis=1, initial=np.inf), around.max(axis=1, initial=0.0)
+    # At the edge of an object nobody knows on which side of it the keypoint lies.
+    smooth = farthest - nearest <= _LARGEST_JUMP * nearest
+    return np.where(smooth & (nearest > 0.0), np.median(around, axis=1), np.nan).astype(np.float32)
+
+
+_LARGEST_JUMP = 0.06

@@ -15,6 +15,7 @@ import numpy as np
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.geometry.covariance import keypoint_sigma_px
 from hloc_localizer.mapping.compilation import compile_map
 from hloc_localizer.mapping.enough_points import require_points
 from hloc_localizer.mapping.extraction import extract_images
@@ -24,6 +25,7 @@ from hloc_localizer.mapping.import_report import ImportReport
 from hloc_localizer.mapping.matching import MapImage, match_pairs
 from hloc_localizer.mapping.options import PairOptions
 from hloc_localizer.mapping.pairs import Pairs, pairs_from_poses, pairs_from_retrieval
+from hloc_localizer.mapping.point_knowledge import know_points
 from hloc_localizer.mapping.retrieval import image_describer, retrieval_of
 from hloc_localizer.mapping.tracks import Tracks, tracks_of
 from hloc_localizer.maps import Manifest, MapWriter, Provenance, Statistics
@@ -103,11 +105,19 @@ def import_colmap(
         )
         tracks = tracks_of(reconstruction)
         progress.stage('compile')
+        tracks, point_covariance = know_points(
+            tracks,
+            map_images,
+            refined,
+            _poses(reconstruction),
+            sigma_px=keypoint_sigma_px(reconstruction.compute_mean_reprojection_error()),
+        )
         runtime = compile_map(
             map_images,
             refined,
             _poses(reconstruction),
             tracks,
+            point_covariance,
             global_descriptors=described,
             retrieval_arrays=retrieval.arrays,
             options=options.compilation,

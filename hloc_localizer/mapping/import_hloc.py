@@ -14,12 +14,14 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.features.local_features import LocalFeatures
 from hloc_localizer.features.registry import front_end_options
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.geometry.covariance import keypoint_sigma_px
 from hloc_localizer.mapping.compilation import compile_map
 from hloc_localizer.mapping.enough_points import require_points
 from hloc_localizer.mapping.import_choice import agreeing_parts
 from hloc_localizer.mapping.import_options import HlocImportOptions
 from hloc_localizer.mapping.import_report import ImportReport
 from hloc_localizer.mapping.matching import MapImage
+from hloc_localizer.mapping.point_knowledge import know_points
 from hloc_localizer.mapping.retrieval import Retrieval, retrieval_of
 from hloc_localizer.mapping.tracks import Tracks
 from hloc_localizer.maps import Component, Manifest, MapWriter, Provenance, Statistics
@@ -67,11 +69,19 @@ def import_hloc(
         progress.stage('describe')
         retrieval, retrieval_notes = _retrieval(folder, file, images, options)
         progress.stage('compile')
+        tracks, point_covariance = know_points(
+            tracks,
+            images,
+            list(model.cameras.values()),
+            np.stack([image.map_from_camera for image in images]),
+            sigma_px=keypoint_sigma_px(_reprojection_error(model)),
+        )
         runtime = compile_map(
             images,
             list(model.cameras.values()),
             np.stack([image.map_from_camera for image in images]),
             tracks,
+            point_covariance,
             global_descriptors=retrieval.descriptors,
             retrieval_arrays=retrieval.arrays,
             options=options.compilation,

@@ -31,6 +31,9 @@ class MapImage:
     """(N, 2) keypoints on the plane z = 1; NaN where the camera model ends."""
     colors: NDArray[np.uint8]
     """(N, 3) RGB of the image at the keypoints."""
+    depths: NDArray[np.float32] | None = None
+    """(N,) metres along the optical axis at the keypoints, NaN where unknown; None without depth
+    images."""
     global_descriptor: NDArray[np.float32] | None = None
     """(G,), where a network described the image as it was read."""
     thumbnail: bytes = b''

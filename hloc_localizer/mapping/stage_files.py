@@ -59,8 +59,15 @@ def _write_shard(path: Path, images: Sequence[MapImage]) -> None:
     described = [image.global_descriptor for image in images]
     if described[0] is not None:
         arrays['global_descriptor'] = np.stack([one for one in described if one is not None])
+    if any(image.depths is not None for image in images):
+        arrays['depths'] = np.concatenate([_depths(image) for image in images])
     names = json.dumps([image.name for image in images])
     write_safetensors(path, arrays, {'names': names}, sync=False)
+
+
+def _depths(image: MapImage) -> NDArray[np.float32]:
+    unknown = np.full(len(image.features), np.nan, np.float32)
+    return unknown if image.depths is None else image.depths
 
 
 def _read_shard(path: Path) -> Iterator[MapImage]:
@@ -87,6 +94,7 @@ def _read_shard(path: Path) -> Iterator[MapImage]:
             ),
             plane=arrays['plane'][own],
             colors=arrays['colors'][own],
+            depths=arrays['depths'][own] if 'depths' in arrays else None,
             global_descriptor=described[index] if described is not None else None,
             thumbnail=arrays['thumbnails'][slice(*thumbnails[index : index + 2])].tobytes(),
         )

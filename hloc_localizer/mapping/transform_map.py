@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hloc_localizer.geometry.covariance import packed_symmetric, unpacked_symmetric
 from hloc_localizer.geometry.pose_alignment import PoseAlignment
 from hloc_localizer.maps import Manifest, Map, RuntimeMap, write_map
 from hloc_localizer.maps.colmap_model import read_colmap_model
@@ -55,11 +56,13 @@ def transform_map(
 def transform_runtime(runtime: RuntimeMap, alignment: PoseAlignment) -> RuntimeMap:
     """Return the compiled map in another frame."""
     turned = alignment.scale * runtime.points.astype(np.float64) @ alignment.rotation.T
+    stretched = alignment.scale * alignment.rotation
+    covariance = stretched @ unpacked_symmetric(runtime.point_covariance) @ stretched.T
     return dataclasses.replace(
         runtime,
         map_from_camera=alignment.apply_to_poses(runtime.map_from_camera),
         points=(turned + alignment.translation).astype(np.float32),
-        point_sigma=(alignment.scale * runtime.point_sigma).astype(np.float32),
+        point_covariance=packed_symmetric(covariance).astype(np.float32),
     )
 
 

@@ -23,7 +23,7 @@ _SCHEMA: dict[str, tuple[tuple[str, ...], tuple[str | int, ...]]] = {
     'image_camera': (('int32',), ('I',)),
     'map_from_camera': (('float64',), ('I', 4, 4)),
     'points': (('float32',), ('P', 3)),
-    'point_sigma': (('float32',), ('P',)),
+    'point_covariance': (('float32',), ('P', 6)),
     'point_colors': (('uint8',), ('P', 3)),
     'observation_offsets': (('int64',), ('I+1',)),
     'observation_point': (('int32',), ('O',)),
@@ -158,12 +158,12 @@ def _retrieval_arrays(path: Path, tensors: Tensors) -> dict[str, NDArray[Any]]:
 
 def _check(path: Path, arrays: dict[str, NDArray[Any]], images: int, cameras: int) -> None:
     sizes = _check_shapes(path, arrays, images)
-    for name in ('map_from_camera', 'points', 'point_sigma', 'observation_keypoint',
+    for name in ('map_from_camera', 'points', 'point_covariance', 'observation_keypoint',
                  'descriptors', 'global_descriptors'):  # fmt: skip
         _check_finite(path, name, arrays[name])
     _check_rigid(path, arrays['map_from_camera'])
-    if np.any(arrays['point_sigma'] < 0.0):
-        raise MapError(f"{path}: array 'point_sigma' holds negative values")
+    if np.any(arrays['point_covariance'][:, [0, 3, 5]] < 0.0):
+        raise MapError(f"{path}: array 'point_covariance' holds negative variances")
     _check_offsets(path, 'observation_offsets', arrays, sizes['O'])
     _check_offsets(path, 'covisible_offsets', arrays, sizes['C'])
     _check_indices(path, 'image_camera', arrays, cameras)

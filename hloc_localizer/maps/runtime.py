@@ -29,8 +29,8 @@ class RuntimeMap:
     """(I, 4, 4)."""
     points: NDArray[np.float32]
     """(P, 3) metres in the map frame."""
-    point_sigma: NDArray[np.float32]
-    """(P,) standard deviation of the position in metres (root of the largest eigenvalue)."""
+    point_covariance: NDArray[np.float32]
+    """(P, 6) square metres: xx, xy, xz, yy, yz, zz of the position in the map frame."""
     point_colors: NDArray[np.uint8]
     """(P, 3) RGB."""
     observation_offsets: NDArray[np.int64]

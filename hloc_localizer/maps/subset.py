@@ -47,7 +47,7 @@ def without_images(
         image_camera=runtime.image_camera[images],
         map_from_camera=runtime.map_from_camera[images],
         points=runtime.points[points],
-        point_sigma=runtime.point_sigma[points],
+        point_covariance=runtime.point_covariance[points],
         point_colors=runtime.point_colors[points],
         observation_offsets=_offsets(image[kept], gone),
         observation_point=new_point[runtime.observation_point[kept]].astype(np.int32),

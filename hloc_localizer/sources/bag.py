@@ -83,9 +83,7 @@ class BagSource:
         )
 
     def _find_depth(self, bag: BagReader) -> tuple[DepthStream | None, str]:
-        """Find the depth images; those that nobody named only where they tell the scale."""
-        if self._poses is not None and not self._options.depth_topic:
-            return None, ''
+        """Find the depth images: they tell the scale, and how far the points are."""
         return find_depth(bag, list(self._streams.values()), self._tree, self._options)
 
     def _find_gravity(self, bag: BagReader) -> tuple[Gravity | None, str]:

@@ -83,8 +83,7 @@ class SourceOptions(Options):
     )
     depth_topic: str = option(
         '',
-        'Topic of depth images; empty: the only one in the bag, read where the poses are unknown; '
-        "'none': no depth is read.",
+        "Topic of depth images; empty: the only one in the bag; 'none': no depth is read.",
     )
 
     def for_localizing(self) -> SourceOptions:

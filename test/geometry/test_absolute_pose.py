@@ -15,6 +15,7 @@ from hloc_localizer.geometry.absolute_pose import (
     refine_absolute_pose,
     reprojection_jacobian,
     reprojection_residuals,
+    whitening_of,
 )
 from hloc_localizer.geometry.camera import Camera
 
@@ -124,8 +125,8 @@ def test_jacobian_is_what_small_motions_show(model: str) -> None:
 def refined(
     camera: Camera, keypoints: Array, points: Array, sigma_px: float, start: Array = POSE
 ) -> RefinedPose:
-    sigma = np.full(len(keypoints), sigma_px)
-    pose = refine_absolute_pose(camera, start, keypoints, points, sigma_px=sigma)
+    noise = np.tile(sigma_px**2 * np.eye(2), (len(keypoints), 1, 1))
+    pose = refine_absolute_pose(camera, start, keypoints, points, noise_px=noise)
     assert pose is not None
     return pose
 
@@ -183,6 +184,39 @@ def test_covariance_is_the_scatter_of_repeated_measurements() -> None:
     assert np.abs(correlation[0] - correlation[1]).max() < 0.2
 
 
+def test_noise_in_one_direction_only_is_believed() -> None:
+    camera = CAMERAS['OPENCV']
+    exact, points = scene(camera, 80)
+    random = np.random.default_rng(8)
+    angles = random.uniform(0.0, np.pi, len(exact))
+    along = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    noise = (
+        8.0**2 * along[:, :, None] * along[:, None] + 0.2**2 * across[:, :, None] * across[:, None]
+    )
+    errors: list[list[float]] = []
+    for _ in range(20):
+        size = random.normal(size=(2, len(exact), 1))
+        noisy = exact + 8.0 * size[0] * along + 0.2 * size[1] * across
+        directed = refine_absolute_pose(camera, POSE, noisy, points, noise_px=noise)
+        assert directed is not None
+        alike = refined(camera, noisy, points, 5.7)
+        errors.append([
+            float(transforms.pose_distance(pose.map_from_camera, POSE)[0])
+            for pose in (directed, alike)
+        ])  # fmt: skip
+    assert np.median(errors, axis=0)[0] < 0.2 * np.median(errors, axis=0)[1]
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_whitening_gives_unit_covariance(seed: int) -> None:
+    roots = np.random.default_rng(seed).normal(size=(50, 2, 2)) * 10.0 ** (seed - 2)
+    noise = roots @ roots.transpose(0, 2, 1)
+    whitening = whitening_of(noise)
+    unit = whitening @ noise @ whitening.transpose(0, 2, 1)
+    np.testing.assert_allclose(unit, np.tile(np.eye(2), (50, 1, 1)), atol=1e-6)
+
+
 def test_residuals_larger_than_promised_widen_the_covariance() -> None:
     camera = CAMERAS['OPENCV']
     exact, points = scene(camera, 80)
@@ -203,9 +237,9 @@ def test_points_that_determine_no_pose_give_none() -> None:
     camera = CAMERAS['PINHOLE']
     keypoints, points = scene(camera, 20)
     behind = 2.0 * POSE[:3, 3] - points
-    sigma = np.ones(20)
-    assert refine_absolute_pose(camera, POSE, keypoints, behind, sigma_px=sigma) is None
+    noise = np.tile(np.eye(2), (20, 1, 1))
+    assert refine_absolute_pose(camera, POSE, keypoints, behind, noise_px=noise) is None
     keypoints, points = keypoints[:1].repeat(20, 0), points[:1].repeat(20, 0)
-    pose = refine_absolute_pose(camera, POSE, keypoints, points, sigma_px=sigma)
+    pose = refine_absolute_pose(camera, POSE, keypoints, points, noise_px=noise)
     if pose is not None:  # rounding can make a singular matrix regular: then it must say so
         assert np.sqrt(np.linalg.eigvalsh(pose.covariance)[-1]) > 100.0

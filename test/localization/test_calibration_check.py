@@ -66,7 +66,8 @@ def _estimate(factor: float, depth: tuple[float, float]) -> FocalEstimate:
     estimate, camera = FocalEstimate(), _camera(factor)
     for _ in range(10):
         pixels, points = _seen(random, depth)
-        refined = refine_absolute_pose(camera, np.eye(4), pixels, points, sigma_px=np.ones(200))
+        noise = np.tile(np.eye(2), (200, 1, 1))
+        refined = refine_absolute_pose(camera, np.eye(4), pixels, points, noise_px=noise)
         assert refined is not None
         estimate.add(camera, refined.map_from_camera, pixels, points)
     return estimate

@@ -77,7 +77,8 @@ def test_points_and_descriptors_of_images_are_listed_once(runtime: RuntimeMap) -
 
 def test_surest_points_are_those_of_least_sigma(runtime: RuntimeMap) -> None:
     sigma = np.random.default_rng(0).permutation(60).astype(np.float32)
-    index = PointIndex(dataclasses.replace(runtime, point_sigma=sigma))
+    covariance = sigma[:, None] ** 2 * np.array([1, 0, 0, 1, 0, 1], np.float32)
+    index = PointIndex(dataclasses.replace(runtime, point_covariance=covariance))
     points = index.surest_points_of(EVEN, 10)
     assert len(points) == 10
     assert np.all(np.diff(points) > 0)

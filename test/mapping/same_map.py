@@ -15,7 +15,7 @@ TOLERANCE = 1e-6
 Metres, radians, pixels. COLMAP's solver (Ceres) orders what it adds up by where it lies in memory,
 so that poses differ from run to run by rounding, some 1e-15 m; 1 mm is what was promised.
 """
-_ROUNDED = ('map_from_camera', 'points', 'point_sigma')
+_ROUNDED = ('map_from_camera', 'points', 'point_covariance')
 
 
 def assert_same_map(first: Path, second: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from synthetic_scene import CAMERA, Scene, make_scene
 
+from hloc_localizer.geometry.covariance import unpacked_symmetric
 from hloc_localizer.mapping.compilation import compile_map, covisibility
 from hloc_localizer.mapping.options import CompilationOptions
 from hloc_localizer.mapping.tracks import Tracks
@@ -39,6 +40,7 @@ def compiled(scene: Scene, tracks: Tracks, **options: float) -> RuntimeMap:
         [CAMERA],
         scene.poses,
         tracks,
+        np.tile(np.diag([1.0, 2.0, 3.0]), (len(tracks.points), 1, 1)),
         global_descriptors=np.eye(8, dtype=np.float32),
         retrieval_arrays={'words': np.zeros((4, 128), np.float16)},
         options=CompilationOptions(**options),  # type: ignore[arg-type]
@@ -99,8 +101,8 @@ def test_observations_are_those_of_the_tracks(scene: Scene, tracks: Tracks) -> N
         np.testing.assert_array_equal(colors, scene.point_of[image] % 256)
     assert runtime.observation_offsets[-1] == len(tracks.point)
     np.testing.assert_array_equal(runtime.map_from_camera, scene.poses)
-    assert runtime.point_sigma.shape == (len(tracks.points),)
-    assert 0.0 < runtime.point_sigma.min() < runtime.point_sigma.max() < 0.2
+    known = np.tile(np.diag([1.0, 2.0, 3.0]), (len(tracks.points), 1, 1))
+    np.testing.assert_array_equal(unpacked_symmetric(runtime.point_covariance), known)
 
 
 def test_covisibility_counts_shared_points(tracks: Tracks) -> None:

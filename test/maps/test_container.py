@@ -103,8 +103,8 @@ def _with(runtime: RuntimeMap, name: str, index: Any, value: Any) -> RuntimeMap:
     ('name', 'index', 'value'),
     [
         ('points', (3, 1), np.nan),
-        ('point_sigma', 2, -1.0),
-        ('point_sigma', 2, np.inf),
+        ('point_covariance', (2, 3), -1.0),
+        ('point_covariance', (2, 1), np.inf),
         ('map_from_camera', (0, 0, 0), 3.0),
         ('map_from_camera', (0, 3, 3), 0.0),
         ('map_from_camera', (1, 0, 3), np.inf),
