@@ -252,14 +252,15 @@ class Localizer:
         prior: NDArray[np.float64] | None,
         clock: StageClock,
     ) -> Attempt:
-        """Try the likeliest candidates first, which are enough for most images; then the rest."""
-        images = candidates.images
-        first = self._matcher.first_candidates
+        """Try the likeliest candidates first, which are enough for most images; then the others."""
         tree = cKDTree(features.keypoints)
-        attempt = self._attempt(features, tree, camera, images[:first], prior, clock)
-        if attempt.reason is Reason.NONE or len(images) <= first:
-            return attempt
-        return self._attempt(features, tree, camera, images[first:], None, clock).better(attempt)
+        first, *others = self._matcher.attempts(candidates.images)
+        attempt = self._attempt(features, tree, camera, first, prior, clock)
+        for images in others:
+            if attempt.reason is not Reason.NONE:
+                again = self._attempt(features, tree, camera, images, None, clock)
+                attempt = again.better(attempt)
+        return attempt
 
     def _attempt(
         self,

@@ -22,9 +22,15 @@ class RetrievalOptions(Options):
     min_covisible: int = option(
         10, 'Points that two candidates share to be one place.', minimum=1, maximum=1000
     )
-    learned_candidates: int = option(
+    learned_first_candidates: int = option(
         5,
-        'Map images matched where the matcher is a network, which takes longer for each.',
+        'Map images matched first where the matcher is a network, which takes longer for each.',
+        minimum=1,
+        maximum=500,
+    )
+    learned_candidates: int = option(
+        10,
+        'Map images matched where the matcher is a network and the first give no pose.',
         minimum=1,
         maximum=500,
     )

@@ -32,9 +32,8 @@ class PlaceMatcher(Protocol):
         """How many map images are worth retrieving for it."""
         ...
 
-    @property
-    def first_candidates(self) -> int:
-        """How many of them to try first."""
+    def attempts(self, images: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        """Say which of the retrieved images (best first) to try, one attempt after the other."""
         ...
 
     def __call__(self, query: LocalFeatures, places: list[NDArray[np.intp]]) -> list[PointMatches]:
@@ -66,13 +65,17 @@ class DescriptorMatcher:
         options: RetrievalOptions,
     ) -> None:
         self.candidates = options.candidates
-        self.first_candidates = options.first_candidates
         self._runtime = runtime
         self._index = index
         self._nearest = nearest
         self._options = options
         # numpy lets go of the interpreter while it multiplies and searches.
         self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix='place')
+
+    def attempts(self, images: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        """Return the first, then the rest: matched alone, they cost what they cost."""
+        first = self._options.first_candidates
+        return _filled([images[:first], images[first:]])
 
     def __call__(self, query: LocalFeatures, places: list[NDArray[np.intp]]) -> list[PointMatches]:
         """Match to groups of map images; the surest matches first."""
@@ -94,25 +97,40 @@ class DescriptorMatcher:
 
 
 class NetworkMatcher:
-    """Matches with all candidate images in one batch of a network such as LightGlue."""
+    """
+    Matches with all candidate images in one batch of a network such as LightGlue.
+
+    What was found for a query is remembered until the next one comes.
+    """
 
     def __init__(self, runtime: RuntimeMap, front_end: FrontEnd, options: RetrievalOptions) -> None:
         self.candidates = options.learned_candidates
-        self.first_candidates = options.learned_candidates
+        self._options = options
         self._runtime = runtime
         self._front_end = front_end
+        self._query: LocalFeatures | None = None
+        self._found: dict[int, Matches] = {}
         self._prepared: OrderedDict[int, LocalFeatures] = OrderedDict()
 
     def __call__(self, query: LocalFeatures, places: list[NDArray[np.intp]]) -> list[PointMatches]:
         """Match to groups of map images; the surest matches first."""
+        if self._query is not query:
+            self._query, self._found = query, {}
         images = [int(image) for place in places for image in place]
-        found = self._front_end.match(query, [self._reference(image) for image in images])
-        by_image = dict(zip(images, found, strict=True))
-        return [self._merged(place, by_image) for place in places]
+        new = [image for image in images if image not in self._found]
+        if new:
+            found = self._front_end.match(query, [self._reference(image) for image in new])
+            self._found.update(zip(new, found, strict=True))
+        return [self._merged(place, self._found) for place in places]
 
     def release(self) -> None:
         """Let go of the references that lie on the device."""
         self._prepared.clear()
+
+    def attempts(self, images: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        """Return the first, then all: together with the others the first say more, at no cost."""
+        first = self._options.learned_first_candidates
+        return [images[:first], images] if first < len(images) else [images]
 
     def _reference(self, image: int) -> LocalFeatures:
         """Return the keypoints of a map image that have a point, ready for the matcher."""
@@ -156,3 +174,8 @@ class NetworkMatcher:
         first_of_point[np.unique(all_points[order], return_index=True)[1]] = True
         kept = order[first_of_keypoint & first_of_point]
         return PointMatches(all_keypoints[kept], all_points[kept], all_scores[kept])
+
+
+def _filled(attempts: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
+    """Leave out attempts without images, but not the first: a prior may have some for it."""
+    return [attempts[0], *(images for images in attempts[1:] if len(images))]

@@ -93,13 +93,13 @@ def test_depth_is_found_where_poses_are_unknown(tmp_path: Path, encoding: str) -
     assert first_frame(tmp_path / 'bag', depth_topic='none').depth_m is None
 
 
-def test_depth_is_not_looked_for_where_poses_are_known(tmp_path: Path) -> None:
+def test_depth_is_found_where_poses_are_known_unless_it_is_not_wanted(tmp_path: Path) -> None:
     with BagWriter(tmp_path / 'bag') as bag:
         write_transforms(bag)
         write_images(bag)
         write_depth(bag, plane_m())
-    assert first_frame(tmp_path / 'bag').depth_m is None
-    assert first_frame(tmp_path / 'bag', depth_topic='/camera/depth/image').depth_m is not None
+    assert first_frame(tmp_path / 'bag').depth_m is not None
+    assert first_frame(tmp_path / 'bag', depth_topic='none').depth_m is None
 
 
 @pytest.mark.parametrize(('milliseconds', 'found'), [(15, True), (30, False)])
