@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.geometry.absolute_pose import RefinedPose
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization.options import AcceptanceOptions
@@ -82,11 +83,20 @@ def _count_in_cells(camera: Camera, pixels: NDArray[np.float64]) -> NDArray[np.i
     return np.bincount(rows * _GRID[0] + columns, minlength=_GRID[0] * _GRID[1])
 
 
-def judge(evidence: Evidence, options: AcceptanceOptions, *, learned: bool) -> Reason:
+def least_visible_ratio(front_end: FrontEnd, options: AcceptanceOptions) -> float:
+    """Return what share of the visible map a right pose shows with a front end."""
+    if front_end.nearest is None:
+        return options.min_visible_ratio_network
+    return (
+        options.min_visible_ratio if front_end.name == 'sift' else options.min_visible_ratio_learned
+    )
+
+
+def judge(evidence: Evidence, options: AcceptanceOptions, least_visible_ratio: float) -> Reason:
     """
     Return :attr:`Reason.NONE` for a pose that may be published, else what is against it.
 
-    :param learned: whether a network matched, whose matches prove less.
+    :param least_visible_ratio: what :func:`least_visible_ratio` says of the front end.
     """
     if evidence.inliers < options.min_inliers or evidence.distinct < options.min_distinct:
         return Reason.FEW_INLIERS
@@ -96,7 +106,6 @@ def judge(evidence: Evidence, options: AcceptanceOptions, *, learned: bool) -> R
     certain_position = evidence.position_sigma_m <= options.max_position_sigma_m
     if not (certain_position and evidence.rotation_sigma_deg <= options.max_rotation_sigma_deg):
         return Reason.UNCERTAIN
-    least = options.min_visible_ratio_learned if learned else options.min_visible_ratio
-    if not evidence.visible_ratio >= least:
+    if not evidence.visible_ratio >= least_visible_ratio:
         return Reason.CONTRADICTED
     return Reason.NONE

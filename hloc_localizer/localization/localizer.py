@@ -14,7 +14,7 @@ from hloc_localizer.features.local_features import FrontEnd, LocalFeatures
 from hloc_localizer.features.registry import create_front_end, front_end_options
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.covariance import keypoint_sigma_px
-from hloc_localizer.localization.acceptance import judge
+from hloc_localizer.localization.acceptance import judge, least_visible_ratio
 from hloc_localizer.localization.hypothesis import Hypothesis, PoseSolver
 from hloc_localizer.localization.image_quality import why_few_features
 from hloc_localizer.localization.options import LocalizerOptions
@@ -93,6 +93,7 @@ class Localizer:
         self._index = PointIndex(map.runtime)
         self._open()
         self._threads = NumericThreads.for_one_operation(self.options.threads)
+        self._least_visible_ratio = least_visible_ratio(self._front_end, self.options.accept)
         self.keypoint_sigma_px = keypoint_sigma_px(
             map.manifest.statistics.mean_reprojection_error_px
         )
@@ -292,9 +293,7 @@ class Localizer:
             )
             if hypothesis is None:
                 continue
-            verdict = judge(
-                hypothesis.evidence, options.accept, learned=self._front_end.nearest is None
-            )
+            verdict = judge(hypothesis.evidence, options.accept, self._least_visible_ratio)
             attempt = Attempt(hypothesis, verdict, most).better(attempt)
             if verdict is Reason.NONE:
                 break

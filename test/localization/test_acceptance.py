@@ -58,7 +58,7 @@ def weighed(inliers: np.ndarray, visible: np.ndarray, distinct: np.ndarray) -> E
 )
 def test_each_kind_of_doubt_has_its_reason(change: dict[str, float], reason: Reason) -> None:
     changed = dataclasses.replace(GOOD, **change)  # type: ignore[arg-type]
-    verdict = judge(changed, OPTIONS, learned=False)
+    verdict = judge(changed, OPTIONS, OPTIONS.min_visible_ratio)
     assert verdict is reason
 
 
@@ -66,14 +66,14 @@ def test_matches_of_a_network_must_show_more_of_the_map() -> None:
     between = (OPTIONS.min_visible_ratio + OPTIONS.min_visible_ratio_learned) / 2
     evidence = dataclasses.replace(GOOD, visible_ratio=between)
     assert OPTIONS.min_visible_ratio < OPTIONS.min_visible_ratio_learned
-    assert judge(evidence, OPTIONS, learned=False) is Reason.NONE
-    assert judge(evidence, OPTIONS, learned=True) is Reason.CONTRADICTED
+    assert judge(evidence, OPTIONS, OPTIONS.min_visible_ratio) is Reason.NONE
+    assert judge(evidence, OPTIONS, OPTIONS.min_visible_ratio_network) is Reason.CONTRADICTED
 
 
 def test_nan_never_passes() -> None:
     for name in ('spread', 'visible_ratio', 'position_sigma_m', 'rotation_sigma_deg'):
         doubtful = dataclasses.replace(GOOD, **{name: float('nan')})
-        assert judge(doubtful, OPTIONS, learned=False) is not Reason.NONE, name
+        assert judge(doubtful, OPTIONS, OPTIONS.min_visible_ratio) is not Reason.NONE, name
 
 
 def test_spread_is_the_share_of_the_image_that_matches_cover() -> None:
