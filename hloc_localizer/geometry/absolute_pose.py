@@ -143,11 +143,24 @@ def reprojection_jacobian(camera: Camera, map_from_camera: Array, points: Array)
 
     :returns: (N, 2, 6).
     """
+    return _project_with_jacobian(camera, map_from_camera, points)[1]
+
+
+def _project_with_jacobian(
+    camera: Camera, map_from_camera: Array, points: Array
+) -> tuple[Array, Array]:
     rotation, centre = map_from_camera[:3, :3], map_from_camera[:3, 3]
     offsets = points - centre
-    _, by_point = camera.project_with_jacobian(offsets @ rotation)
+    pixels, by_point = camera.project_with_jacobian(offsets @ rotation)
     by_offset = by_point @ rotation.T
-    return np.concatenate([-by_offset, by_offset @ transforms.hat(offsets)], axis=2)
+    jacobian = np.empty((len(points), 2, 6))
+    jacobian[:, :, :3] = -by_offset
+    # The product with hat(offset) is a cross product, written out: numpy's is slow for many.
+    (u, v, w), (x, y, z) = np.moveaxis(by_offset, 2, 0), offsets.T[:, :, None]
+    jacobian[:, :, 3] = v * z - w * y
+    jacobian[:, :, 4] = w * x - u * z
+    jacobian[:, :, 5] = u * y - v * x
+    return pixels, jacobian
 
 
 def refine_absolute_pose(
@@ -242,11 +255,9 @@ def _whitened(residuals: Array, whitening: Array) -> Array:
     return np.stack([first, second], axis=1)
 
 
-def _squared_errors(
-    camera: Camera, pose: Array, keypoints: Array, points: Array, whitening: Array
-) -> tuple[Array, Array]:
+def _squared_errors(residuals: Array, whitening: Array) -> tuple[Array, Array]:
     """Return the whitened residuals (N, 2) and their squared lengths (N,)."""
-    residuals = _whitened(reprojection_residuals(camera, pose, keypoints, points), whitening)
+    residuals = _whitened(residuals, whitening)
     squared = np.sum(residuals**2, axis=1)
     # A point that slipped behind the camera is as wrong as an outlier can be.
     return residuals, np.where(np.isfinite(squared), squared, 1e6)
@@ -260,8 +271,9 @@ def _linearise(
     camera: Camera, pose: Array, keypoints: Array, points: Array, whitening: Array
 ) -> tuple[float, Array, Array]:
     """Return the robust cost, the normal matrix (6, 6) and the gradient (6,)."""
-    residuals, squared = _squared_errors(camera, pose, keypoints, points, whitening)
-    jacobian = whitening @ reprojection_jacobian(camera, pose, points)
+    pixels, jacobian = _project_with_jacobian(camera, pose, points)
+    residuals, squared = _squared_errors(pixels - keypoints, whitening)
+    jacobian = whitening @ jacobian
     visible = np.asarray(
         np.isfinite(residuals).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2)), np.bool_
     )
@@ -276,7 +288,8 @@ def _linearise(
 def _with_covariance(
     camera: Camera, pose: Array, keypoints: Array, points: Array, whitening: Array, normal: Array
 ) -> RefinedPose | None:
-    _, squared = _squared_errors(camera, pose, keypoints, points, whitening)
+    residuals = reprojection_residuals(camera, pose, keypoints, points)
+    _, squared = _squared_errors(residuals, whitening)
     weights = 1.0 / (1.0 + squared / _CAUCHY)
     freedom = max(2.0 * float(weights.sum()) - 6.0, 1.0)
     variance = float((weights * squared).sum()) / freedom
@@ -286,7 +299,6 @@ def _with_covariance(
         return None
     if not np.all(np.isfinite(covariance)) or np.any(np.diag(covariance) <= 0.0):
         return None
-    residuals = reprojection_residuals(camera, pose, keypoints, points)
     errors = np.linalg.norm(residuals, axis=1)
     return RefinedPose(
         map_from_camera=pose,
