@@ -24,17 +24,25 @@ class ImageSubscription:
     """
 
     def __init__(
-        self, *, node: Node, kind: Any, topic: str, callback: Callable[[Any], None]
+        self,
+        *,
+        node: Node,
+        kind: Any,
+        topic: str,
+        callback: Callable[[Any], None],
+        depth: int = _DEPTH,
     ) -> None:
         """
         Subscribe; call :meth:`adapt` from time to time.
 
         :param topic: full name.
+        :param depth: how many images may wait for the callback.
         """
         self._node = node
         self._kind = kind
         self._topic = topic
         self._callback = callback
+        self._depth = depth
         self._last: Any = None
         self._old: Subscription[Any] | None = None
         self.reliability = self._offered() or ReliabilityPolicy.BEST_EFFORT
@@ -69,7 +77,7 @@ class ImageSubscription:
 
     def _subscribe(self) -> Subscription[Any]:
         qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=_DEPTH, reliability=self.reliability
+            history=HistoryPolicy.KEEP_LAST, depth=self._depth, reliability=self.reliability
         )
         return self._node.create_subscription(self._kind, self._topic, self._take, qos)
 

@@ -1,10 +1,11 @@
-"""The map builder node: a recording in, a map folder out, its progress on the wire."""
+"""The map builder node: a recording or live topics in, a map folder out, progress on the wire."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import PointCloud2
+from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
 from hloc_localizer.mapping import build_map
 from hloc_localizer.maps import Map, check_output
 from hloc_localizer.ros.build_progress import BuildProgress
+from hloc_localizer.ros.live_recorder import LiveRecorder
 from hloc_localizer.ros.map_builder_options import MapBuilderNodeOptions
 from hloc_localizer.ros.map_messages import map_cameras, map_point_cloud, point_cloud
 from hloc_localizer.ros.parameters import declare_options
@@ -46,10 +49,7 @@ class MapBuilderNode(Node):
         super().__init__(node_name, automatically_declare_parameters_from_overrides=True, **kwargs)
         self.exit_status = 1  # until the map is there
         self._options = declare_options(self, MapBuilderNodeOptions())
-        for name in ('bag', 'output'):
-            if not getattr(self._options, name):
-                raise InputError(f"parameter '{name}' is not set; give a path")
-        self._bag = Path(self._options.bag).expanduser()
+        self._check_paths()
         self._output = Path(self._options.output).expanduser()
         check_output(self._output, overwrite=self._options.build.overwrite)
         self._map_frame = self._options.build.source.map_frame
@@ -63,13 +63,58 @@ class MapBuilderNode(Node):
             publish_cloud=self._publish_cloud,
         )
         self._thread = threading.Thread(target=self._run, name='build')
+        self._recorder: LiveRecorder | None = None
+
+    def _check_paths(self) -> None:
+        options = self._options
+        if bool(options.bag) == bool(options.record):
+            raise InputError(
+                "parameters 'bag' and 'record' are both set; give a bag to read, or one to record"
+                if options.bag
+                else "parameter 'bag' is not set; give a recording, or 'record' to record one"
+            )
+        if not options.output:
+            raise InputError("parameter 'output' is not set; give a path")
 
     def begin(self) -> None:
-        """Start the build."""
-        self._thread.start()
+        """Start the build, or the recording that it waits for."""
+        if self._options.bag:
+            self._thread.start()
+            return
+        self._recorder = LiveRecorder(
+            node=self, options=self._options, recorded=self.progress.advance
+        )
+        self.create_service(Trigger, '~/finish', self._finish)
+        self.progress.stage('record')
+        self.get_logger().info(f'recording into {self._recorder.path}; ~/finish builds the map')
+
+    def _finish(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Answer the service: end the recording and build."""
+        recorder = self._recorder
+        assert recorder is not None
+        if self._thread.ident is not None:
+            response.message = 'the map is being built already'
+        elif not recorder.images:
+            response.message = f'no image was recorded: {recorder.problem or recorder.awaited}'
+        else:
+            recorder.close()
+            self._thread.start()
+            response.success = True
+            response.message = (
+                f'{recorder.images} images recorded in {recorder.path}; building {self._output}'
+            )
+        self.get_logger().info(response.message)
+        return response
 
     def close(self) -> None:
-        """Interrupt the build if it still runs, and wait for it to clear up."""
+        """Finish the recording, interrupt the build if it still runs, and wait for it to end."""
+        if self._recorder is not None:
+            self._recorder.close()
+            if self._thread.ident is None and self._recorder.images:
+                self.get_logger().info(
+                    f'{self._recorder.images} images are kept in {self._recorder.path}; '
+                    'give it as bag to build the map'
+                )
         self.progress.stop()
         if self._thread.ident is not None:
             self._thread.join()
@@ -89,8 +134,13 @@ class MapBuilderNode(Node):
             self.context.try_shutdown()
 
     def _build(self) -> None:
-        source = open_source(self._bag, self._options.build.source)
-        report = build_map(source, self._output, self._options.build, self.progress)
+        build = self._options.build
+        if self._recorder is None:
+            source = open_source(Path(self._options.bag).expanduser(), build.source)
+        else:
+            build = replace(build, source=self._recorder.source_options())
+            source = open_source(self._recorder.path, build.source)
+        report = build_map(source, self._output, build, self.progress)
         for line in report.lines():
             self.get_logger().info(line)
         self._publish_map(Map.load(self._output))

@@ -1,4 +1,4 @@
-"""Writes ROS 2 bags (MCAP) from plain arrays; used by the demo and the tests."""
+"""Writes ROS 2 bags (MCAP) from plain arrays or messages; the map builder, demo and tests do."""
 
 from __future__ import annotations
 
@@ -199,12 +199,24 @@ class BagWriter:
         :param latched: offer the topic transient-local, so that late players get it too.
         :raises InputError: when the disk is full or cannot be written.
         """
+        data = self.typestore.serialize_cdr(message, kind)
+        self.write_serialized(topic, kind, stamp_ns, data, latched=latched)
+
+    def write_serialized(
+        self,
+        topic: str,
+        kind: str,
+        stamp_ns: int,
+        data: bytes | memoryview,
+        *,
+        latched: bool = False,
+    ) -> None:
+        """Write a message as it was on the wire (CDR); otherwise like :meth:`write`."""
         with self._errors():
             if topic not in self._connections:
                 self._connections[topic] = self._writer.add_connection(
                     topic, kind, typestore=self.typestore, offered_qos_profiles=[_qos(latched)]
                 )
-            data = self.typestore.serialize_cdr(message, kind)
             self._writer.write(self._connections[topic], stamp_ns, data)
 
     def header(self, stamp_ns: int, frame_id: str) -> Any:
