@@ -12,6 +12,7 @@ _MODULES = {
     'interrupted': 'interrupted',
     'fuzz': 'fuzz',
     'endurance': 'endurance',
+    'unknown': 'unknown',
 }
 
 

@@ -47,6 +47,10 @@ def add_parser(subparsers: Any) -> None:
         help='take the images as one stream: predict with the odometry of the recording, filter, '
         'and bridge images that cannot be localized (docs/tracking.md)',
     )  # fmt: skip
+    parser.add_argument(
+        '--allow-unscaled', action='store_true',
+        help='take a map that is not metric: distances are then in units of the map, not metres',
+    )  # fmt: skip
     add_option_arguments(parser, 'hloc_localizer.cli.localize_options:LocalizeCommandOptions')
     parser.set_defaults(run=run)
 
@@ -60,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     from hloc_localizer.localization import Localizer
     from hloc_localizer.localization.tracking import TrackingLocalizer
     from hloc_localizer.mapping.open_map import open_map
+    from hloc_localizer.maps.manifest import require_metric
     from hloc_localizer.sources import open_source
 
     options = options_from(arguments, LocalizeCommandOptions())
@@ -67,6 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
     check_folder_output(arguments.report)
     references = References.read(arguments.ground_truth, child=arguments.ground_truth_child)
     loaded = open_map(arguments.map)
+    require_metric(
+        loaded.manifest, allow_unscaled=arguments.allow_unscaled, remedy='--allow-unscaled'
+    )
     alone = Localizer(loaded, options.localizer)
     localizer = TrackingLocalizer(alone, options.tracking) if arguments.track else alone
     source = open_source(arguments.source, _source_options(arguments, options.source))

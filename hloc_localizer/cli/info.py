@@ -50,13 +50,13 @@ def _as_dict(loaded: Map, unfinished: str) -> dict[str, Any]:
 
 
 def _lines(loaded: Map) -> list[str]:
+    from hloc_localizer.maps.manifest import scale_line
+
     manifest = loaded.manifest
     statistics, provenance = manifest.statistics, manifest.provenance
-    scale = 'metric' if manifest.metric else 'scale unknown'
-    up = 'z up' if manifest.gravity_aligned else 'gravity unknown'
     lines = [
         f'map          {loaded.path}',
-        f"frame        '{manifest.map_frame}', {scale}, {up}",
+        f"frame        '{manifest.map_frame}', {scale_line(manifest)}",
         f'images       {statistics.images}',
         f'points       {statistics.points}, {statistics.observations} observations, mean track '
         f'{statistics.mean_track_length:.2f}, '

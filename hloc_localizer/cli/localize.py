@@ -42,6 +42,10 @@ def add_parser(subparsers: Any) -> None:
         help='take the images as one stream: predict with the odometry of the recording, filter, '
         'and bridge images that cannot be localized (docs/tracking.md)',
     )  # fmt: skip
+    parser.add_argument(
+        '--allow-unscaled', action='store_true',
+        help='take a map that is not metric: distances are then in units of the map, not metres',
+    )  # fmt: skip
     add_option_arguments(parser, 'hloc_localizer.cli.localize_options:LocalizeCommandOptions')
     parser.set_defaults(run=run)
 
@@ -53,12 +57,16 @@ def run(arguments: argparse.Namespace) -> int:
     from hloc_localizer.localization import Localizer
     from hloc_localizer.localization.tracking import TrackingLocalizer
     from hloc_localizer.mapping.open_map import open_map
+    from hloc_localizer.maps.manifest import require_metric
     from hloc_localizer.sources import open_source
 
     options = options_from(arguments, LocalizeCommandOptions())
     check_file_output(arguments.output)
     check_file_output(arguments.json)
     loaded = open_map(arguments.map)
+    require_metric(
+        loaded.manifest, allow_unscaled=arguments.allow_unscaled, remedy='--allow-unscaled'
+    )
     localizer = Localizer(loaded, options.localizer)
     source = open_source(arguments.source, options.source.for_localizing())
     if len(source.cameras) > 1:

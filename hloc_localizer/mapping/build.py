@@ -1,13 +1,12 @@
-"""Building a map from a source whose poses are known, stage by stage."""
+"""Building a map from a recording, stage by stage."""
 
 from __future__ import annotations
 
-import datetime
+import dataclasses
 import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,16 @@ from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.features.local_features import FrontEnd
-from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.covariance import keypoint_sigma_px
-from hloc_localizer.mapping.checkpoints import Checkpoints, package_versions, stage_keys
+from hloc_localizer.mapping.built import Model, manifest_of, report_of
+from hloc_localizer.mapping.checkpoints import Checkpoints, stage_keys
 from hloc_localizer.mapping.compilation import compile_map, point_colors
 from hloc_localizer.mapping.enough_points import require_points
 from hloc_localizer.mapping.extraction import extract_images
 from hloc_localizer.mapping.frame_selection import select_frames
 from hloc_localizer.mapping.front_end import component_of, open_front_end
-from hloc_localizer.mapping.map_report import Trial, write_report
+from hloc_localizer.mapping.map_report import write_report
 from hloc_localizer.mapping.matching import MapImage, PairMatches, match_pairs
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.pairs import pairs_from_poses, pairs_from_retrieval
@@ -40,22 +39,16 @@ from hloc_localizer.mapping.retrieval import (
 from hloc_localizer.mapping.stage_files import (
     read_images,
     read_matches,
+    read_placement,
     read_retrieval,
     write_images,
     write_matches,
+    write_placement,
     write_retrieval,
 )
 from hloc_localizer.mapping.time_offset import synchronised
 from hloc_localizer.mapping.tracks import Tracks, move_points, tracks_of
-from hloc_localizer.maps import (
-    Component,
-    Manifest,
-    Map,
-    MapWriter,
-    Provenance,
-    RuntimeMap,
-    Statistics,
-)
+from hloc_localizer.maps import Map, MapWriter
 from hloc_localizer.maps.hloc_files import (
     FEATURES_NAME,
     GLOBAL_FEATURES_NAME,
@@ -65,24 +58,9 @@ from hloc_localizer.maps.hloc_files import (
 from hloc_localizer.numeric_threads import NumericThreads
 from hloc_localizer.progress import Progress, SilentProgress
 from hloc_localizer.sources.frame import Source
+from hloc_localizer.sources.intrinsics import needs_refining
 
 MIN_IMAGES = 3
-
-
-@dataclass(frozen=True)
-class _Model:
-    """A finished reconstruction with what it was made of."""
-
-    images: Sequence[MapImage]
-    recorded_cameras: Mapping[str, Camera]
-    cameras: Mapping[str, Camera]
-    """With their refined calibration."""
-    front_end: Component
-    retrieval: Retrieval
-    reconstruction: Any
-    """``pycolmap.Reconstruction``."""
-    poses: NDArray[np.float64]
-    """(I, 4, 4) refined."""
 
 
 def build_map(
@@ -92,13 +70,13 @@ def build_map(
     progress: Progress | None = None,
 ) -> BuildReport:
     """
-    Build a map folder from a recording with known poses.
+    Build a map folder from a recording, finding poses from its images where it has none.
 
     The stages that an interrupted build of the same recording has finished are taken over.
 
     :param output: the folder to create; it appears whole or not at all.
-    :raises InputError: for a source without poses or with too few images.
-    :raises HlocLocalizerError: when no points could be triangulated.
+    :raises InputError: for a source with too few images.
+    :raises HlocLocalizerError: when the images do not join, or no points could be triangulated.
     """
     options = options or BuildOptions()
     options.check()
@@ -119,7 +97,7 @@ def build_map(
             retrieval_arrays=model.retrieval.arrays,
             options=options.compilation,
         )
-        manifest = _manifest(source, options, model, runtime)
+        manifest = manifest_of(source, options, model, runtime)
         trials = write_report(
             Map(writer.path, manifest, runtime),
             model.images,
@@ -133,15 +111,18 @@ def build_map(
         _write_files(writer.path, model)
         manifest = writer.finish(manifest, runtime)
         stages.end()
-        return _report(source, model, manifest, trials, stages.seconds)
+        return report_of(source, model, manifest, trials, stages.seconds)
 
 
-def _known_points(model: _Model) -> tuple[Tracks, NDArray[np.float64]]:
+def _known_points(model: Model) -> tuple[Tracks, NDArray[np.float64]]:
     """Put the points where rays and depths together say they are; return how sure that is."""
     reconstruction = model.reconstruction
+    images = model.images
+    if model.placement is not None and not model.placement.metric:
+        images = [dataclasses.replace(image, depths=None) for image in images]  # not its unit
     tracks, covariance = know_points(
         tracks_of(reconstruction),
-        model.images,
+        images,
         list(model.cameras.values()),
         model.poses,
         sigma_px=keypoint_sigma_px(reconstruction.compute_mean_reprojection_error()),
@@ -191,7 +172,7 @@ class _Stages:
         self._name = ''
 
 
-def _resumed(source: Source, options: BuildOptions, stages: _Stages, folder: Path) -> _Model:
+def _resumed(source: Source, options: BuildOptions, stages: _Stages, folder: Path) -> Model:
     """Reconstruct, beginning after the stages that an interrupted build has finished."""
     front_end = open_front_end(options, stages.progress)
     checkpoints = Checkpoints(
@@ -212,7 +193,7 @@ def _reconstruct(
     front_end: FrontEnd,
     stages: _Stages,
     checkpoints: Checkpoints,
-) -> _Model:
+) -> Model:
     """
     Run the stages whose results are not there yet.
 
@@ -221,7 +202,9 @@ def _reconstruct(
     """
     import pycolmap
 
+    from hloc_localizer.mapping.calibration_check import check_focal_lengths
     from hloc_localizer.mapping.reconstruction import cameras_of, poses_of
+    from hloc_localizer.mapping.unknown_poses import UnknownPoses, placed_images
 
     threads = options.threads or os.cpu_count() or 1
     cameras = dict(source.cameras)
@@ -235,34 +218,63 @@ def _reconstruct(
         with numeric, checkpoints.write('extract') as folder:
             _extract(folder, source, cameras, front_end, describer, options, workers, stages)
     images = read_images(checkpoints.folder('extract'))
-    poses = np.stack([image.map_from_camera for image in images])
     if not checkpoints.done('describe'):
         stages.begin('describe')
         with checkpoints.write('describe') as folder:
             write_retrieval(folder, retrieval_of(images, describer, options.vlad))
     retrieval = read_retrieval(checkpoints.folder('describe'))
+    refine = tuple(needs_refining(source.intrinsics.get(name, '')) for name in cameras)
+    unknown = UnknownPoses(
+        images=images,
+        cameras=tuple(cameras.values()),
+        refine=refine,
+        rig_from_camera=_rig_from_camera(source, list(cameras)),
+        front_end=front_end,
+        options=options,
+        threads=threads,
+        begin=stages.begin,
+    )
+    posed = not source.pose_problem
     if not checkpoints.done('match'):
-        image_cameras = [list(cameras.values())[image.camera] for image in images]
-        pairs = sorted(
-            {
-                *pairs_from_poses(image_cameras, poses, options.pairs),
-                *pairs_from_retrieval(retrieval.descriptors, poses, options.pairs),
-            }
-        )
-        if not pairs:
-            raise InputError('no two images overlap; record with more overlap or a slower camera')
-        advance = stages.begin('match', len(pairs))
         with numeric, checkpoints.write('match') as folder:
-            found = match_pairs(images, pairs, front_end, threads=workers, advance=advance)
+            if posed:
+                found = _matched(images, cameras, retrieval, front_end, options, workers, stages)
+            else:
+                found = unknown.match(retrieval.descriptors)
+            check_focal_lengths(
+                images,
+                list(cameras.values()),
+                refine,
+                found,
+                seed=options.vlad.seed,
+                threads=threads,
+            )
             write_matches(folder, found)
+    matches = read_matches(checkpoints.folder('match'))
+    placement, refined, selected = None, cameras, len(images)
+    if not posed:
+        if not checkpoints.done('place'):
+            with numeric, checkpoints.write('place') as folder:
+                with tempfile.TemporaryDirectory(dir=folder) as workspace:
+                    placement, found = unknown.place(matches, Path(workspace))
+                write_placement(folder, placement)
+                write_matches(folder, found)
+        placement = read_placement(checkpoints.folder('place'))
+        matches = read_matches(checkpoints.folder('place'))
+        for note in placement.notes:
+            stages.progress.note(note)
+        images = placed_images(images, placement)
+        retrieval = dataclasses.replace(
+            retrieval, descriptors=retrieval.descriptors[placement.images]
+        )
+        refined = dict(zip(cameras, placement.cameras, strict=True))
     if not checkpoints.done('reconstruct'):
         stages.begin('reconstruct')
         with checkpoints.write('reconstruct') as folder:
-            matches = read_matches(checkpoints.folder('match'))
-            made = _triangulated(images, cameras, matches, options, threads, folder, stages)
+            made = _triangulated(images, refined, matches, options, threads, folder, stages)
             made.write_binary(folder)
     reconstruction = pycolmap.Reconstruction(checkpoints.folder('reconstruct'))
-    return _Model(
+    return Model(
         images=images,
         recorded_cameras=cameras,
         cameras=dict(zip(cameras, cameras_of(reconstruction), strict=True)),
@@ -270,7 +282,40 @@ def _reconstruct(
         retrieval=retrieval,
         reconstruction=reconstruction,
         poses=np.stack(poses_of(reconstruction)),
+        selected=selected,
+        placement=placement,
     )
+
+
+def _rig_from_camera(source: Source, names: Sequence[str]) -> dict[int, NDArray[np.float64]]:
+    """Return the mounting of the cameras of the first rig, by the index of the camera."""
+    for rig in source.rigs:
+        return {names.index(name): pose for name, pose in rig.rig_from_camera.items()}
+    return {}
+
+
+def _matched(
+    images: Sequence[MapImage],
+    cameras: Mapping[str, Camera],
+    retrieval: Retrieval,
+    front_end: FrontEnd,
+    options: BuildOptions,
+    workers: int,
+    stages: _Stages,
+) -> PairMatches:
+    """Match images whose poses are recorded."""
+    image_cameras = [list(cameras.values())[image.camera] for image in images]
+    poses = np.stack([image.map_from_camera for image in images])
+    pairs = sorted(
+        {
+            *pairs_from_poses(image_cameras, poses, options.pairs),
+            *pairs_from_retrieval(retrieval.descriptors, poses, options.pairs),
+        }
+    )
+    if not pairs:
+        raise InputError('no two images overlap; record with more overlap or a slower camera')
+    advance = stages.begin('match', len(pairs))
+    return match_pairs(images, pairs, front_end, threads=workers, advance=advance)
 
 
 def _triangulated(
@@ -320,13 +365,17 @@ def _extract(
     stages: _Stages,
 ) -> None:
     """Write the features of the selected frames, and refuse a recording that cannot do."""
-    if source.calibration_problem:
+    posed = not source.pose_problem
+    if posed and source.calibration_problem:
         raise InputError(source.calibration_problem)
+    if not posed:
+        why = '' if options.source.poses == 'none' else f' ({source.pose_problem})'
+        stages.progress.note(f'poses are found from the images{why}')
     advance = stages.begin('extract', len(source))
     write_images(
         folder,
         extract_images(
-            select_frames(source.frames(), options.frames),
+            select_frames(source.frames(), options.frames, posed=posed),
             cameras,
             front_end,
             threads=threads,
@@ -338,18 +387,30 @@ def _extract(
     images = read_images(folder)
     for note in source.notes:
         stages.progress.note(note)
-    if not images and source.pose_problem:
-        raise InputError(source.pose_problem)
-    if len(images) < MIN_IMAGES:
+    if not images and posed and source.pose_problem:
         raise InputError(
-            f'only {len(images)} usable images with poses that differ; a map needs at least '
-            f'{MIN_IMAGES}: record longer, or lower frames.min_translation_m'
+            f'{source.pose_problem}; or find poses from the images: --set source.poses=none'
         )
+    if len(images) < MIN_IMAGES:
+        raise InputError(_too_few(len(images), len(source), posed=posed))
     if not any(len(image.features) for image in images):
         raise InputError('the images have no texture: no keypoint was found in any of them')
 
 
-def _write_files(folder: Path, model: _Model) -> None:
+def _too_few(count: int, frames: int, *, posed: bool) -> str:
+    if posed:
+        return (
+            f'only {count} usable images with poses that differ; a map needs at least '
+            f'{MIN_IMAGES}: record longer, or lower frames.min_translation_m'
+        )
+    return (
+        f'the camera hardly moved: only {count} of {frames} images differ, and a map needs at '
+        f'least {MIN_IMAGES}; record while moving, or lower frames.min_image_motion and '
+        'frames.min_translation_m'
+    )
+
+
+def _write_files(folder: Path, model: Model) -> None:
     (folder / 'sfm').mkdir()
     model.reconstruction.write_binary(folder / 'sfm')
     write_features(folder / FEATURES_NAME, {image.name: image.features for image in model.images})
@@ -359,68 +420,4 @@ def _write_files(folder: Path, model: _Model) -> None:
             image.name: descriptor
             for image, descriptor in zip(model.images, model.retrieval.descriptors, strict=True)
         },
-    )
-
-
-def _manifest(
-    source: Source, options: BuildOptions, model: _Model, runtime: RuntimeMap
-) -> Manifest:
-    moved, turned = _correction(model)
-    return Manifest(
-        cameras=dict(model.cameras),
-        recorded_cameras=dict(model.recorded_cameras),
-        front_end=model.front_end,
-        global_descriptor=model.retrieval.component,
-        map_frame=options.source.map_frame,
-        metric=True,
-        # Recorded poses are in the map frame of the robot, whose z is up by REP-103.
-        gravity_aligned=True,
-        alignment={'position_median_m': moved, 'rotation_median_deg': turned},
-        statistics=Statistics(
-            images=len(model.images),
-            points=len(runtime.points),
-            observations=len(runtime.observation_point),
-            mean_track_length=len(runtime.observation_point) / max(len(runtime.points), 1),
-            mean_reprojection_error_px=model.reconstruction.compute_mean_reprojection_error(),
-        ),
-        provenance=Provenance(
-            source=dict(source.description),
-            options=options.as_dict(),
-            seed=options.vlad.seed,
-            packages=package_versions(),
-            created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
-        ),
-    )
-
-
-def _correction(model: _Model) -> tuple[float, float]:
-    """Return by how many metres and degrees refining moved the recorded poses (medians)."""
-    recorded = np.stack([image.map_from_camera for image in model.images])
-    moved, turned = transforms.pose_distance(recorded, model.poses)
-    return float(np.median(moved)), float(np.degrees(np.median(turned)))
-
-
-def _report(
-    source: Source,
-    model: _Model,
-    manifest: Manifest,
-    trials: Sequence[Trial],
-    seconds: Mapping[str, float],
-) -> BuildReport:
-    from hloc_localizer.maps.store import RUNTIME_NAME
-
-    statistics = manifest.statistics
-    return BuildReport(
-        images=statistics.images,
-        frames=len(source),
-        points=statistics.points,
-        observations=statistics.observations,
-        mean_track_length=statistics.mean_track_length,
-        mean_reprojection_error_px=statistics.mean_reprojection_error_px,
-        moved_m=manifest.alignment['position_median_m'],
-        turned_deg=manifest.alignment['rotation_median_deg'],
-        compiled_bytes=manifest.files[RUNTIME_NAME].size,
-        stage_s=dict(seconds),
-        held_out=len(trials),
-        found=sum(trial.found for trial in trials),
     )

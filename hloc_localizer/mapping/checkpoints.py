@@ -19,10 +19,17 @@ from hloc_localizer.sources.identity import recording_digest
 
 STAGES = ('extract', 'describe', 'match', 'reconstruct')
 """The stages whose results are kept, in their order; each needs the results of those before."""
+STAGES_WITHOUT_POSES = ('extract', 'describe', 'match', 'place', 'reconstruct')
+"""The same for a recording without poses, whose images find their places first."""
 
 _WITHOUT_EFFECT = ('threads', 'overwrite', 'compilation', 'report')
 """Options that change no result of any of these stages."""
-_FIRST_USED = {'vlad': 'describe', 'pairs': 'match', 'reconstruction': 'reconstruct'}
+_FIRST_USED = {
+    'vlad': 'describe',
+    'pairs': 'match',
+    'metric': 'place',
+    'reconstruction': 'place',
+}
 """Options that change nothing before a stage; all others count from the first one on."""
 _SEAL = 'seal.json'
 _LARGEST_SEAL = 1 << 20
@@ -41,8 +48,10 @@ def stage_keys(source: Source, options: BuildOptions, front_end: str) -> dict[st
     values = {**options.as_dict(), 'front_end': front_end}
     packages = _digest(package_versions())
     keys: dict[str, Key] = {}
-    for number, stage in enumerate(STAGES):
-        later = [name for name, first in _FIRST_USED.items() if STAGES.index(first) > number]
+    order = STAGES_WITHOUT_POSES
+    for stage in order if source.pose_problem else STAGES:
+        number = order.index(stage)
+        later = [name for name, first in _FIRST_USED.items() if order.index(first) > number]
         kept = {key: v for key, v in values.items() if key not in (*_WITHOUT_EFFECT, *later)}
         keys[stage] = {
             'the recording': recording,
@@ -133,7 +142,7 @@ class Checkpoints:
     def _take_over(self) -> str:
         problem = ''
         left = sorted(path.name for path in self._folder.iterdir())
-        for stage in STAGES if self._resumable else ():
+        for stage in self._keys if self._resumable else ():
             problem = _problem(self.folder(stage), self._keys[stage])
             if problem:
                 break

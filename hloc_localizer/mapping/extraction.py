@@ -70,24 +70,27 @@ def extract_images(
 
 
 def map_image(frame: Frame, camera: Camera, camera_index: int, front_end: FrontEnd) -> MapImage:
-    """Extract the features of one posed frame."""
-    assert frame.map_from_camera is not None
+    """Extract the features of one frame."""
     features = front_end.extract(frame.image)
     pixels = np.round(features.keypoints).astype(np.intp)
     height, width = frame.image.shape[:2]
     colors = frame.image[np.clip(pixels[:, 1], 0, height - 1), np.clip(pixels[:, 0], 0, width - 1)]
     if colors.ndim == 1:
         colors = np.repeat(colors[:, None], 3, axis=1)
+    pose = frame.map_from_camera
     return MapImage(
         name=frame.name,
         stamp_ns=frame.stamp_ns,
         camera=camera_index,
-        map_from_camera=frame.map_from_camera,
+        map_from_camera=np.full((4, 4), np.nan) if pose is None else pose,
         features=features,
         plane=camera.normalise(features.keypoints),
         colors=colors,
         depths=None if frame.depth_m is None else depths_at(features.keypoints, frame.depth_m),
         thumbnail=thumbnail(frame.image),
+        odom_from_camera=frame.odom_from_camera,
+        up_in_camera=frame.up_in_camera,
+        session=frame.session,
     )
 
 

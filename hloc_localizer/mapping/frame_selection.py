@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hloc_localizer.geometry import transforms
+from hloc_localizer.mapping.image_motion import ImageMotion
 from hloc_localizer.mapping.options import FrameSelectionOptions
 from hloc_localizer.sources.frame import Frame
 
@@ -32,28 +33,46 @@ def sharpness(image: NDArray[np.uint8]) -> float:
     return detail / (float(grey.var()) + 25.0)
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a frame was taken, as far as it is known: its pose, else what its image shows."""
+
+    pose: NDArray[np.float64] | None
+    view: ImageMotion | None
+
+    @classmethod
+    def of(cls, frame: Frame, *, posed: bool) -> _Place:
+        pose = frame.map_from_camera if posed else frame.odom_from_camera
+        return cls(pose, None if pose is not None else ImageMotion(frame.image))
+
+
 @dataclass
 class _CameraState:
     """The frames of one camera that are still weighed against each other."""
 
-    anchor: NDArray[np.float64] | None = None
+    anchor: _Place | None = None
     best: Frame | None = None
     best_sharpness: float = 0.0
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
 
 
-def select_frames(frames: Iterable[Frame], options: FrameSelectionOptions) -> Iterator[Frame]:
+def select_frames(
+    frames: Iterable[Frame], options: FrameSelectionOptions, *, posed: bool = True
+) -> Iterator[Frame]:
     """
     Yield the sharpest frame of every stretch without much motion, each camera by itself.
 
-    Frames without a pose are passed over; so are those far less sharp than the ones before.
+    Frames far less sharp than the ones before are passed over.
+
+    :param posed: whether motion is told by the poses in the map frame; frames without are passed
+        over. Otherwise by those in the odometry frame, and by the images where there are none.
     """
     states: dict[str, _CameraState] = {}
     for frame in frames:
-        if frame.map_from_camera is None:
+        if posed and frame.map_from_camera is None:
             continue
         state = states.setdefault(frame.camera_name, _CameraState())
-        chosen = _take(state, frame, options)
+        chosen = _take(state, frame, options, posed)
         if chosen is not None:
             yield chosen
     for state in states.values():
@@ -61,26 +80,30 @@ def select_frames(frames: Iterable[Frame], options: FrameSelectionOptions) -> It
             yield state.best
 
 
-def _take(state: _CameraState, frame: Frame, options: FrameSelectionOptions) -> Frame | None:
+def _take(
+    state: _CameraState, frame: Frame, options: FrameSelectionOptions, posed: bool
+) -> Frame | None:
     """Take a frame into account; return the best of the stretch that it ends, if it ends one."""
     value = sharpness(frame.image)
     state.recent.append(value)
     if value < options.min_relative_sharpness * float(np.median(state.recent)):
         return None
-    assert frame.map_from_camera is not None
-    if state.anchor is not None and not _moved(state.anchor, frame.map_from_camera, options):
+    if state.anchor is not None and not _moved(state.anchor, frame, options, posed):
         if value > state.best_sharpness:
             state.best, state.best_sharpness = frame, value
         return None
     finished = state.best
-    state.anchor, state.best, state.best_sharpness = frame.map_from_camera, frame, value
+    state.anchor, state.best, state.best_sharpness = _Place.of(frame, posed=posed), frame, value
     return finished
 
 
-def _moved(
-    before: NDArray[np.float64], now: NDArray[np.float64], options: FrameSelectionOptions
-) -> bool:
-    distance, angle = transforms.pose_distance(before, now)
+def _moved(before: _Place, now: Frame, options: FrameSelectionOptions, posed: bool) -> bool:
+    pose = now.map_from_camera if posed else now.odom_from_camera
+    if before.view is not None:
+        return pose is not None or before.view.share_of_width(now.image) >= options.min_image_motion
+    if before.pose is None or pose is None:
+        return True
+    distance, angle = transforms.pose_distance(before.pose, pose)
     return bool(
         distance >= options.min_translation_m or np.degrees(angle) >= options.min_rotation_deg
     )

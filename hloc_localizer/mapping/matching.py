@@ -25,7 +25,7 @@ class MapImage:
     camera: int
     """Index into the cameras of the map."""
     map_from_camera: NDArray[np.float64]
-    """(4, 4), the recorded pose."""
+    """(4, 4), the recorded pose; NaN until it is found, where none was recorded."""
     features: LocalFeatures
     plane: NDArray[np.float64]
     """(N, 2) keypoints on the plane z = 1; NaN where the camera model ends."""
@@ -38,6 +38,12 @@ class MapImage:
     """(G,), where a network described the image as it was read."""
     thumbnail: bytes = b''
     """A small JPEG for the report; empty where the image was not at hand."""
+    odom_from_camera: NDArray[np.float64] | None = None
+    """(4, 4) in the drifting odometry frame, where it is known."""
+    up_in_camera: NDArray[np.float64] | None = None
+    """(3,) unit vector against gravity, where an IMU measured it."""
+    session: str = ''
+    """The recording it is from, where there are several."""
 
 
 PairMatches = dict[tuple[int, int], NDArray[np.int32]]
@@ -96,7 +102,7 @@ def verify_matches(
     """
     verified = {}
     for (first, second), indices in matches.items():
-        distances = _match_distances(
+        distances = match_distances(
             images[first].plane[indices[:, 0]],
             images[second].plane[indices[:, 1]],
             transforms.invert(map_from_camera[second]) @ map_from_camera[first],
@@ -108,9 +114,10 @@ def verify_matches(
     return verified
 
 
-def _match_distances(
+def match_distances(
     first: NDArray[np.float64], second: NDArray[np.float64], second_from_first: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    """Return the epipolar distances (N,) of points on the planes z = 1; inf where undefined."""
     essential = epipolar.essential_matrix(second_from_first)
     distances = epipolar.match_epipolar_distances(essential, first, second)
     return np.where(np.isfinite(distances), distances, np.inf)

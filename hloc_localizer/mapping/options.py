@@ -29,6 +29,12 @@ class FrameSelectionOptions(Options):
     min_rotation_deg: float = option(
         2.0, '... turned by less than this from it is left out.', minimum=0.0, maximum=180.0
     )
+    min_image_motion: float = option(
+        0.03,
+        'The same without poses and odometry: smallest motion, as a share of the image width.',
+        minimum=0.0,
+        maximum=1.0,
+    )
     min_relative_sharpness: float = option(
         0.15,
         'A frame less sharp than this share of its neighbours is left out.',
@@ -48,6 +54,18 @@ class PairOptions(Options):
     retrieved: int = option(
         4, 'Partners of each image by likeness of their global descriptors.', minimum=0, maximum=500
     )
+    sequential: int = option(
+        8,
+        'Without recorded poses: following images that each one is matched with.',
+        minimum=1,
+        maximum=500,
+    )
+    retrieved_without_poses: int = option(
+        12,
+        'Without recorded poses: partners of each image by likeness.',
+        minimum=0,
+        maximum=500,
+    )
     min_overlap: float = option(
         0.15, 'Smallest share of the view that overlaps.', minimum=0.0, maximum=1.0
     )
@@ -57,9 +75,35 @@ class PairOptions(Options):
 
 
 @dataclass(frozen=True)
+class MetricOptions(Options):
+    """How a map from images without poses gets its scale."""
+
+    scale: str = option(
+        'auto',
+        'What tells the scale; auto: odometry, else a known distance, else the mounting of several '
+        'cameras, else depth; none: nothing, the map is not metric.',
+        choices=('auto', 'odometry', 'distance', 'rig', 'depth', 'none'),
+    )
+    known_distance_m: float = option(
+        0.0, 'Measured distance between two camera positions; 0: not known.', minimum=0.0
+    )
+    distance_between: str = option(
+        '',
+        'Names of the two images of the known distance, separated by a comma; empty: the first '
+        'and the last of the map.',
+    )
+
+
+@dataclass(frozen=True)
 class ReconstructionOptions(Options):
     """How matches become points."""
 
+    mapper: str = option(
+        'auto',
+        'How images without poses find their places; auto: global, and incremental where that '
+        'leaves more than a tenth of them out.',
+        choices=('auto', 'global', 'incremental'),
+    )
     max_epipolar_error_px: float = option(
         8.0,
         'Largest distance of a match from its epipolar line under the recorded poses.',
@@ -150,6 +194,7 @@ class BuildOptions(Options):
     frames: FrameSelectionOptions = option(FrameSelectionOptions, 'Frames that become images.')
     pairs: PairOptions = option(PairOptions, 'Pairs of images that are matched.')
     reconstruction: ReconstructionOptions = option(ReconstructionOptions, 'Points.')
+    metric: MetricOptions = option(MetricOptions, 'Scale, where poses are not recorded.')
     compilation: CompilationOptions = option(CompilationOptions, "The localizer's file.")
     report: ReportOptions = option(ReportOptions, 'The report of the map.')
     threads: int = option(0, 'Worker threads; 0: one a core.', minimum=0, maximum=256)

@@ -50,6 +50,48 @@ def pairs_from_retrieval(
     return _best_partners(similarity, options.retrieved)
 
 
+def pairs_without_poses(
+    global_descriptors: NDArray[np.float32],
+    sequences: Sequence[str],
+    odom_from_camera: NDArray[np.float64],
+    cameras: Sequence[Camera],
+    options: PairOptions,
+) -> Pairs:
+    """
+    Pair each image with those that follow, those like it, and those that odometry puts near it.
+
+    Odometry may have drifted: it only adds pairs.
+
+    :param sequences: of each image the name of the stream of images that it is part of, in the
+        order of their stamps.
+    :param odom_from_camera: (I, 4, 4), NaN where unknown.
+    """
+    pairs = {*_sequential(sequences, options.sequential)}
+    similarity = np.asarray(global_descriptors @ global_descriptors.T, np.float64) + 1.0
+    np.fill_diagonal(similarity, 0.0)
+    pairs.update(_best_partners(similarity, options.retrieved_without_poses))
+    known = np.flatnonzero(np.isfinite(odom_from_camera).all(axis=(1, 2)))
+    near = pairs_from_poses(
+        [cameras[index] for index in known.tolist()], odom_from_camera[known], options
+    )
+    pairs.update((int(known[first]), int(known[second])) for first, second in near)
+    return sorted(pairs)
+
+
+def _sequential(sequences: Sequence[str], count: int) -> Pairs:
+    members: dict[str, list[int]] = {}
+    for index, name in enumerate(sequences):
+        members.setdefault(name, []).append(index)
+    # Beyond the next ones, a few far ones: they hold the scale through a blurred stretch.
+    steps = [*range(1, count + 1), count + count // 2, 2 * count]
+    return [
+        (indices[start], indices[start + step])
+        for indices in members.values()
+        for step in steps
+        for start in range(len(indices) - step)
+    ]
+
+
 def view_overlap(
     cameras: Sequence[Camera], map_from_camera: NDArray[np.float64]
 ) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -176,7 +176,7 @@ def triangulate(
     """
     database_path = workspace / 'database.db'
     database_path.unlink(missing_ok=True)
-    _write_database(database_path, images, cameras, matches)
+    _write_matches(database_path, images, cameras, matches)
     pipeline = pycolmap.IncrementalPipelineOptions()
     pipeline.triangulation.min_angle = options.min_triangulation_angle_deg
     pipeline.triangulation.ignore_two_view_tracks = options.min_track_length > 2
@@ -197,13 +197,36 @@ def triangulate(
     return reconstruction
 
 
-def _write_database(
+def _write_matches(
     path: Path, images: Sequence[MapImage], cameras: Sequence[Camera], matches: PairMatches
 ) -> None:
+    geometries = {}
+    for pair, indices in matches.items():
+        geometry = pycolmap.TwoViewGeometry()
+        # Without a configuration the mapper ignores the pair and says nothing.
+        geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
+        geometry.inlier_matches = indices.astype(np.uint32)
+        geometries[pair] = geometry
+    colmap_cameras = [colmap_camera(camera, index + 1) for index, camera in enumerate(cameras)]
+    write_database(path, images, colmap_cameras, geometries)
+
+
+def write_database(
+    path: Path,
+    images: Sequence[MapImage],
+    cameras: Sequence[pycolmap.Camera],
+    geometries: Mapping[tuple[int, int], pycolmap.TwoViewGeometry],
+) -> None:
+    """
+    Write a database for COLMAP's mappers. Image ``i`` gets the id ``i + 1``.
+
+    :param cameras: camera ``c`` has the id ``c + 1``.
+    :param geometries: of pairs of image indices.
+    """
     database = pycolmap.Database.open(path)
     with pycolmap.DatabaseTransaction(database):
         for index, camera in enumerate(cameras):
-            database.write_camera(colmap_camera(camera, index + 1), use_camera_id=True)
+            database.write_camera(camera, use_camera_id=True)
             rig = pycolmap.Rig(rig_id=index + 1)
             rig.add_ref_sensor(pycolmap.sensor_t(pycolmap.SensorType.CAMERA, index + 1))
             database.write_rig(rig, use_rig_id=True)
@@ -216,11 +239,7 @@ def _write_database(
             frame.add_data_id(colmap_image.data_id)
             database.write_frame(frame, use_frame_id=True)
             database.write_keypoints(index + 1, _colmap_keypoints(image).astype(np.float32))
-        for (first, second), indices in matches.items():
-            geometry = pycolmap.TwoViewGeometry()
-            # Without a configuration the mapper ignores the pair and says nothing.
-            geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
-            geometry.inlier_matches = indices.astype(np.uint32)
+        for (first, second), geometry in geometries.items():
             database.write_two_view_geometry(first + 1, second + 1, geometry)
     database.close()
 

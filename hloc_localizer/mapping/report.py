@@ -11,6 +11,8 @@ class BuildReport:
     """Numbers of a finished build."""
 
     images: int
+    selected: int
+    """Images that were selected; fewer have a place where no poses were recorded."""
     frames: int
     """Frames of the recording."""
     points: int
@@ -24,6 +26,8 @@ class BuildReport:
     compiled_bytes: int
     stage_s: Mapping[str, float]
     """Seconds by stage."""
+    scale: str
+    """Whether the map is metric and level, and what tells it."""
     held_out: int = 0
     """Map images that were localized in the rest of the map."""
     found: int = 0
@@ -31,6 +35,9 @@ class BuildReport:
 
     def lines(self) -> list[str]:
         """Return the report for a terminal."""
+        images = f'{self.images} images'
+        if self.selected > self.images:
+            images = f'{self.images} of {self.selected} selected images'
         total = sum(self.stage_s.values())
         stages = ', '.join(f'{name} {seconds:.1f}' for name, seconds in self.stage_s.items())
         held_out = (
@@ -39,9 +46,10 @@ class BuildReport:
             else ''
         )
         return [
-            f'{self.images} images of {self.frames} frames, {self.points} points in '
+            f'{images} of {self.frames} frames, {self.points} points in '
             f'{self.observations} observations (mean track {self.mean_track_length:.1f})',
             f'mean reprojection error {self.mean_reprojection_error_px:.2f} px; poses moved by '
             f'{self.moved_m * 100:.1f} cm and {self.turned_deg:.2f} deg (median){held_out}',
+            self.scale,
             f'{self.compiled_bytes / 1e6:.1f} MB for the localizer; {total:.1f} s ({stages})',
         ]

@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from hloc_localizer.features.local_features import LocalFeatures
 from hloc_localizer.mapping.matching import MapImage, PairMatches
+from hloc_localizer.mapping.placement import Placement
 from hloc_localizer.mapping.retrieval import Retrieval
 from hloc_localizer.maps import Component
+from hloc_localizer.maps.container import camera_as_plain, camera_from_plain
 from hloc_localizer.maps.safetensors_io import read_safetensors, write_safetensors
 
 _IMAGES_A_SHARD = 64
 _MATCHES_NAME = 'matches.safetensors'
 _RETRIEVAL_NAME = 'retrieval.safetensors'
+_PLACEMENT_NAME = 'placement.safetensors'
 _LEARNED = 'learned.'
 
 
@@ -61,8 +64,28 @@ def _write_shard(path: Path, images: Sequence[MapImage]) -> None:
         arrays['global_descriptor'] = np.stack([one for one in described if one is not None])
     if any(image.depths is not None for image in images):
         arrays['depths'] = np.concatenate([_depths(image) for image in images])
-    names = json.dumps([image.name for image in images])
-    write_safetensors(path, arrays, {'names': names}, sync=False)
+    arrays.update(_measured(images))
+    metadata = {
+        'names': json.dumps([image.name for image in images]),
+        'sessions': json.dumps([image.session for image in images]),
+    }
+    write_safetensors(path, arrays, metadata, sync=False)
+
+
+def _measured(images: Sequence[MapImage]) -> dict[str, NDArray[Any]]:
+    """Return what only some images have, NaN where it is missing."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, unknown in (
+        ('odom_from_camera', np.full((4, 4), np.nan)),
+        ('up_in_camera', np.full(3, np.nan)),
+    ):
+        values = [getattr(image, name) for image in images]
+        arrays[name] = np.stack([unknown if each is None else each for each in values])
+    return arrays
+
+
+def _or_none(array: NDArray[Any]) -> NDArray[Any] | None:
+    return array if np.isfinite(array).any() else None
 
 
 def _depths(image: MapImage) -> NDArray[np.float32]:
@@ -74,6 +97,7 @@ def _read_shard(path: Path) -> Iterator[MapImage]:
     tensors = read_safetensors(path)
     arrays = tensors.arrays
     names = json.loads(tensors.metadata['names'])
+    sessions = json.loads(tensors.metadata['sessions'])
     described = arrays.get('global_descriptor')
     ends = np.concatenate([[0], np.cumsum(arrays['count'])])
     thumbnails = np.concatenate([[0], np.cumsum(arrays['thumbnail_size'])])
@@ -97,6 +121,9 @@ def _read_shard(path: Path) -> Iterator[MapImage]:
             depths=arrays['depths'][own] if 'depths' in arrays else None,
             global_descriptor=described[index] if described is not None else None,
             thumbnail=arrays['thumbnails'][slice(*thumbnails[index : index + 2])].tobytes(),
+            odom_from_camera=_or_none(arrays['odom_from_camera'][index]),
+            up_in_camera=_or_none(arrays['up_in_camera'][index]),
+            session=sessions[index],
         )
 
 
@@ -142,3 +169,34 @@ def read_retrieval(folder: Path) -> Retrieval:
     descriptors = tensors.arrays.pop('descriptors')
     learned = {name[len(_LEARNED) :]: array for name, array in tensors.arrays.items()}
     return Retrieval(Component(**json.loads(tensors.metadata['component'])), descriptors, learned)
+
+
+def write_placement(folder: Path, placement: Placement) -> None:
+    """Write where images found their places."""
+    told = {
+        'cameras': [camera_as_plain(camera) for camera in placement.cameras],
+        'metric': placement.metric,
+        'gravity_aligned': placement.gravity_aligned,
+        'alignment': dict(placement.alignment),
+        'methods': dict(placement.methods),
+        'notes': list(placement.notes),
+    }
+    arrays = {'images': placement.images.astype(np.int64), 'poses': placement.poses}
+    write_safetensors(folder / _PLACEMENT_NAME, arrays, {'told': json.dumps(told)}, sync=False)
+
+
+def read_placement(folder: Path) -> Placement:
+    """Return what :func:`write_placement` wrote."""
+    path = folder / _PLACEMENT_NAME
+    tensors = read_safetensors(path)
+    told = json.loads(tensors.metadata['told'])
+    return Placement(
+        images=tensors.arrays['images'].astype(np.intp),
+        poses=tensors.arrays['poses'],
+        cameras=tuple(camera_from_plain(path, camera) for camera in told['cameras']),
+        metric=told['metric'],
+        gravity_aligned=told['gravity_aligned'],
+        alignment=told['alignment'],
+        methods=told['methods'],
+        notes=tuple(told['notes']),
+    )

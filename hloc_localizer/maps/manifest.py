@@ -82,6 +82,8 @@ class Manifest:
     """Whether the map's z axis points up (REP-103)."""
     alignment: Mapping[str, float] = field(default_factory=dict)
     """Residuals of the alignment to the known poses, by name with unit."""
+    methods: Mapping[str, str] = field(default_factory=dict)
+    """How ``poses``, ``scale`` and ``gravity`` were found, in a word or two each."""
     statistics: Statistics = field(default_factory=Statistics)
     provenance: Provenance = field(default_factory=Provenance)
     files: Mapping[str, FileRecord] = field(default_factory=dict)
@@ -122,6 +124,37 @@ def read_manifest(map_path: Path) -> Manifest:
     return _manifest(_Reader(path, values, ''))
 
 
+def scale_line(manifest: Manifest) -> str:
+    """Say in one line whether a map is metric and level, and what tells it."""
+    methods, numbers = manifest.methods, manifest.alignment
+    scale = 'metric' if manifest.metric else 'NOT METRIC: one unit is not one metre'
+    if manifest.metric and methods.get('scale'):
+        error = numbers.get('scale_relative_error')
+        scale += f' by {methods["scale"]}' + ('' if error is None else f' (+-{error:.2%})')
+    level = 'z up' if manifest.gravity_aligned else 'which way is up is unknown'
+    if manifest.gravity_aligned and methods.get('gravity'):
+        spread = numbers.get('gravity_spread_deg')
+        level += f' by {methods["gravity"]}' + ('' if spread is None else f' (+-{spread:.1f} deg)')
+    return f'{scale}, {level}'
+
+
+def require_metric(manifest: Manifest, *, allow_unscaled: bool, remedy: str) -> None:
+    """
+    Check that poses in this map are in metres.
+
+    :param allow_unscaled: whether the user knows that they are not.
+    :param remedy: how the user says so.
+    :raises MapError: when they are not, and nobody said so.
+    """
+    if manifest.metric or allow_unscaled:
+        return
+    raise MapError(
+        'the map is not metric: one unit of it is not one metre, so its poses would be wrong '
+        'distances; build it with odometry, depth or a known distance (docs/mapping.md), or say '
+        f'that units will do: {remedy}'
+    )
+
+
 class _Loader(yaml.SafeLoader):
     """Plain values only, and no aliases: a few lines of them expand without bound."""
 
@@ -145,6 +178,7 @@ def _as_plain(manifest: Manifest) -> dict[str, Any]:
         'gravity_aligned': manifest.gravity_aligned,
         'statistics': dict(vars(statistics)),
         'alignment': dict(manifest.alignment),
+        'methods': dict(manifest.methods),
         'front_end': _component_as_plain(manifest.front_end),
         'global_descriptor': _component_as_plain(manifest.global_descriptor),
         'cameras': {name: camera_as_plain(camera) for name, camera in manifest.cameras.items()},
@@ -186,6 +220,7 @@ def _manifest(reader: _Reader) -> Manifest:
         front_end=_component(reader.inside('front_end')),
         global_descriptor=_component(reader.inside('global_descriptor')),
         alignment=reader.mapping('alignment', reader.number),
+        methods=reader.mapping('methods', reader.text) if 'methods' in reader.values else {},
         statistics=_statistics(reader.inside('statistics')),
         provenance=_provenance(reader.inside('provenance')),
         files=_files(reader.inside('files')),

@@ -11,6 +11,7 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.localization import Localizer, LocalizerOptions
 from hloc_localizer.mapping.open_map import open_map
 from hloc_localizer.maps import Map
+from hloc_localizer.maps.manifest import require_metric
 from hloc_localizer.ros.options import LocalizerNodeOptions
 
 
@@ -49,6 +50,12 @@ def load_maps(options: LocalizerNodeOptions, again: Sequence[LoadedMap] = ()) ->
     known = {str(loaded.map.path): loaded.map for loaded in again}
     paths = map_paths(options.map)
     maps = [known.get(str(path)) or open_map(path) for path in paths]
+    for one in maps:
+        require_metric(
+            one.manifest,
+            allow_unscaled=options.allow_unscaled,
+            remedy="parameter 'allow_unscaled'",
+        )
     return [LoadedMap(one, _warm_localizer(one, options.localization)) for one in maps]
 
 

@@ -17,6 +17,10 @@ class LocalizerNodeOptions(Options):
         'Folder of the map to localize in; several, as of floors, separated by commas: the right '
         'one is found.',
     )
+    allow_unscaled: bool = option(
+        False,
+        'Take a map whose scale is unknown, and publish its units as if they were metres.',
+    )
     autostart: bool = option(
         True, 'Configure and activate at start; false leaves that to a lifecycle manager.'
     )

@@ -42,7 +42,7 @@ class SourceOptions(Options):
     poses: str = option(
         'auto',
         'Where camera poses come from; auto: the file or topic that is given, else TF if it has '
-        'the map frame, else none.',
+        'the map frame, else none, and the images tell them.',
         choices=('auto', 'tf', 'topic', 'file', 'none'),
     )
     poses_topic: str = option(

@@ -13,6 +13,7 @@ import pytest
 from same_map import assert_same_map
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
+from hloc_localizer.geometry.alignment import align_points
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping import build_map
 from hloc_localizer.mapping.options import BuildOptions
@@ -175,10 +176,55 @@ def test_same_recording_gives_the_same_map_read_from_its_bag_again(
     assert_same_map(built[0], tmp_path / 'again')
 
 
-def test_source_without_poses_is_refused_with_its_reason(walk: Recording, tmp_path: Path) -> None:
+def without_poses(walk: Recording) -> Recording:
     blind = changed(walk, lambda one: dataclasses.replace(one, map_from_camera=None))
     blind.pose_problem = 'no transform from map to camera; give poses_file'
-    assert refused(blind, tmp_path) == blind.pose_problem
+    return blind
+
+
+def test_a_recording_with_odometry_alone_becomes_a_metric_map(
+    walk: Recording, built: tuple[Path, BuildReport, Listener], tmp_path: Path
+) -> None:
+    listener = Listener()
+    report = build_map(without_poses(walk), tmp_path / 'map', SMALL, listener)
+    assert listener.notes == [
+        'poses are found from the images (no transform from map to camera; give poses_file)'
+    ]
+    assert listener.stages == [
+        'extract', 'describe', 'match', 'verify', 'place', 'match', 'reconstruct', 'compile',
+        'report', 'write',
+    ]  # fmt: skip
+    loaded, known = Map.load(tmp_path / 'map'), Map.load(built[0])
+    manifest = loaded.manifest
+    assert manifest.metric
+    assert manifest.gravity_aligned
+    assert manifest.methods == {
+        'poses': 'global mapper',
+        'scale': 'odometry',
+        'gravity': 'odometry',
+    }
+    assert manifest.alignment['scale_relative_error'] < 0.02
+    assert 'metric by odometry (+-' in report.scale
+    assert report.images == report.selected == len(known.runtime.image_names)
+    positions, truth = (each.runtime.map_from_camera[:, :3, 3] for each in (loaded, known))
+    found = align_points(positions, truth)
+    assert float(np.median(found.residuals)) < 0.01
+    assert align_points(positions, truth, with_scale=True).scale == pytest.approx(1.0, abs=0.02)
+    assert np.degrees(np.arccos(found.rotation[2, 2])) < 0.7
+
+
+def test_a_recording_of_images_alone_becomes_a_map_that_is_not_metric(
+    walk: Recording, tmp_path: Path
+) -> None:
+    blind = changed(
+        without_poses(walk), lambda one: dataclasses.replace(one, odom_from_camera=None)
+    )
+    blind.pose_problem = 'none'
+    listener = Listener()
+    report = build_map(blind, tmp_path / 'map', SMALL, listener)
+    assert not Map.load(tmp_path / 'map').manifest.metric
+    assert report.scale.startswith('NOT METRIC')
+    assert any(note.startswith('the map is NOT METRIC: nothing tells') for note in listener.notes)
 
 
 def test_too_few_frames_are_refused_with_a_remedy(walk: Recording, tmp_path: Path) -> None:

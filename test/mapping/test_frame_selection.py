@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -103,3 +105,43 @@ def test_frames_of_a_real_walk_are_thinned_and_stay_in_order(lounge_frames: list
     assert np.all(np.diff([one.stamp_ns for one in chosen]) > 0)
     sparse = FrameSelectionOptions(min_translation_m=0.3, min_rotation_deg=20.0)
     assert 2 <= len(list(select_frames(lounge_frames, sparse))) < len(chosen)
+
+
+def unposed(frames: list[Frame], **known: object) -> list[Frame]:
+    return [dataclasses.replace(one, map_from_camera=None, **known) for one in frames]
+
+
+def selected_blind(frames: list[Frame], options: FrameSelectionOptions = OPTIONS) -> list[int]:
+    return [one.stamp_ns for one in select_frames(frames, options, posed=False)]
+
+
+def test_without_poses_the_motion_of_the_odometry_counts() -> None:
+    posed = [frame(number, x=0.03 * number) for number in range(40)]
+    driven = [
+        dataclasses.replace(one, map_from_camera=None, odom_from_camera=one.map_from_camera)
+        for one in posed
+    ]
+    assert selected_blind(driven) == selected(posed)
+
+
+def test_without_poses_and_odometry_the_motion_of_the_image_counts() -> None:
+    scene = cv2.GaussianBlur(
+        np.random.default_rng(1).integers(0, 255, (240, 900), np.uint8), (0, 0), 2.0
+    )
+    moving = [
+        frame(number, image=np.ascontiguousarray(scene[:, 3 * number : 3 * number + 320]))
+        for number in range(60)
+    ]
+    # 3 % of 320 pixels are 9.6: every fourth image.
+    chosen = selected_blind(unposed(moving))
+    assert len(chosen) == pytest.approx(60 / 4, abs=2)
+    standing = unposed([frame(number, image=moving[0].image) for number in range(30)])
+    assert len(selected_blind(standing)) == 1
+
+
+def test_a_view_without_any_corner_found_again_has_moved() -> None:
+    random = np.random.default_rng(2)
+    others = [
+        frame(number, image=random.integers(0, 255, (240, 320), np.uint8)) for number in range(4)
+    ]
+    assert selected_blind(unposed(others)) == [0, 1, 2, 3]

@@ -14,6 +14,7 @@ from synthetic_map import make_manifest, make_runtime
 
 from hloc_localizer.errors import MapError
 from hloc_localizer.maps import FileRecord, Manifest, read_manifest
+from hloc_localizer.maps.manifest import require_metric, scale_line
 
 FILES = {
     'localizer.safetensors': FileRecord(12, 'ab' * 32),
@@ -51,6 +52,29 @@ def test_keys_that_are_not_known_are_passed_over(tmp_path: Path) -> None:
     changed = {**values(), 'colour': 'blue'}
     changed['statistics']['doors'] = 3
     assert read_manifest(write(tmp_path, changed)) == manifest()
+
+
+def test_methods_are_read_and_may_be_missing_in_older_maps(tmp_path: Path) -> None:
+    found = dataclasses.replace(
+        manifest(),
+        methods={'scale': 'odometry', 'gravity': 'imu'},
+        alignment={'scale_relative_error': 0.0037, 'gravity_spread_deg': 0.2},
+    )
+    (tmp_path / 'map.yaml').write_text(found.to_yaml(), encoding='utf-8')
+    assert read_manifest(tmp_path) == found
+    assert scale_line(found) == 'metric by odometry (+-0.37%), z up by imu (+-0.2 deg)'
+    older = values()
+    del older['methods']
+    assert read_manifest(write(tmp_path, older)).methods == {}
+
+
+def test_a_map_that_is_not_metric_is_refused_unless_units_will_do() -> None:
+    require_metric(manifest(), allow_unscaled=False, remedy='--x')
+    unscaled = dataclasses.replace(manifest(), metric=False)
+    assert scale_line(unscaled).startswith('NOT METRIC: one unit is not one metre')
+    with pytest.raises(MapError, match=r'the map is not metric.*say that units will do: --x$'):
+        require_metric(unscaled, allow_unscaled=False, remedy='--x')
+    require_metric(unscaled, allow_unscaled=True, remedy='--x')
 
 
 FIELDS = {
