@@ -16,6 +16,9 @@ from hloc_localizer.mapping.options import FrameSelectionOptions
 from hloc_localizer.sources.frame import Frame
 
 _WINDOW = 15
+_PHOTOGRAPHS_NS = 1_000_000_000
+"""Images so far apart were taken one by one: only those that show the same are left out."""
+_PHOTOGRAPHS_SHARE = 1.0 / 3.0
 
 
 def sharpness(image: NDArray[np.uint8]) -> float:
@@ -37,13 +40,14 @@ def sharpness(image: NDArray[np.uint8]) -> float:
 class _Place:
     """Where a frame was taken, as far as it is known: its pose, else what its image shows."""
 
+    stamp_ns: int
     pose: NDArray[np.float64] | None
     view: ImageMotion | None
 
     @classmethod
     def of(cls, frame: Frame, *, posed: bool) -> _Place:
         pose = frame.map_from_camera if posed else frame.odom_from_camera
-        return cls(pose, None if pose is not None else ImageMotion(frame.image))
+        return cls(frame.stamp_ns, pose, None if pose is not None else ImageMotion(frame.image))
 
 
 @dataclass
@@ -100,7 +104,11 @@ def _take(
 def _moved(before: _Place, now: Frame, options: FrameSelectionOptions, posed: bool) -> bool:
     pose = now.map_from_camera if posed else now.odom_from_camera
     if before.view is not None:
-        return pose is not None or before.view.share_of_width(now.image) >= options.min_image_motion
+        if pose is not None:
+            return True
+        slow = now.stamp_ns - before.stamp_ns >= _PHOTOGRAPHS_NS
+        least = options.min_image_motion * (_PHOTOGRAPHS_SHARE if slow else 1.0)
+        return before.view.share_of_width(now.image) >= least
     if before.pose is None or pose is None:
         return True
     distance, angle = transforms.pose_distance(before.pose, pose)

@@ -137,6 +137,12 @@ def test_without_poses_and_odometry_the_motion_of_the_image_counts() -> None:
     assert len(chosen) == pytest.approx(60 / 4, abs=2)
     standing = unposed([frame(number, image=moving[0].image) for number in range(30)])
     assert len(selected_blind(standing)) == 1
+    # Photographs, taken one by one, are left out only where they show the same.
+    taken = [
+        dataclasses.replace(one, stamp_ns=number * 1_000_000_000)
+        for number, one in enumerate(unposed(moving[::2]))
+    ]
+    assert len(selected_blind(taken)) == len(taken)
 
 
 def test_a_view_without_any_corner_found_again_has_moved() -> None:
