@@ -117,6 +117,20 @@ def test_only_the_stage_in_hand_is_lost_and_the_map_is_the_same(
     assert os.listdir(tmp_path) == ['map']
 
 
+def test_a_recording_without_poses_goes_on_with_the_places_that_were_found(
+    photographs: Path, tmp_path: Path
+) -> None:
+    blind = {'source.poses': 'none', 'source.poses_file': ''}
+    build(photographs, tmp_path / 'whole', **blind)
+    output = tmp_path / 'map'
+    build(photographs, output, interrupt_at='reconstruct', **blind)
+    again = build(photographs, output, **blind)
+    assert again.notes[0] == "resuming after 'place' of an interrupted build"
+    assert any('NOT METRIC' in note for note in again.notes)
+    assert again.stages[0] == 'reconstruct'
+    assert_same_map(output, tmp_path / 'whole')
+
+
 def test_changed_options_take_over_only_what_they_do_not_touch(
     photographs: Path, tmp_path: Path
 ) -> None:
