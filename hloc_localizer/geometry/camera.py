@@ -42,6 +42,10 @@ ROS_MODELS: dict[str, tuple[str, int, int]] = {
 """Distortion models of ``sensor_msgs/CameraInfo`` (sensor_msgs/distortion_models.hpp)."""
 
 
+_LARGEST_PARAMETER = 1e9
+"""Far beyond any camera, and far below where powers of it overflow."""
+
+
 @dataclass(frozen=True)
 class Camera:
     """
@@ -73,6 +77,8 @@ class Camera:
             )
         if not all(math.isfinite(value) for value in self.params):
             raise InputError(f'camera intrinsics are not finite: {list(self.params)}')
+        if any(abs(value) > _LARGEST_PARAMETER for value in self.params):
+            raise InputError(f'camera intrinsics are absurdly large: {list(self.params)}')
         if any(focal <= 0.0 for focal in self.params[:focals]):
             raise InputError(f'camera focal length is not positive: {list(self.params[:focals])}')
         if self.width <= 0 or self.height <= 0:

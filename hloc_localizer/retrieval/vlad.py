@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hloc_localizer.errors import InputError
 from hloc_localizer.features.local_features import LocalFeatures
 from hloc_localizer.options import Options, option
 
@@ -29,6 +30,19 @@ class VladOptions(Options):
     seed: int = option(0, 'Seed of the sampling.', minimum=0)
 
 
+def _check(words: Array, mean: Array, projection: Array) -> None:
+    """Refuse arrays of a map that do not fit together, before they are used."""
+    fits = (
+        words.ndim == 2 and mean.shape == (words.size,) and projection.ndim == 2
+        and len(projection) == words.size and projection.shape[1] > 0
+    )  # fmt: skip
+    if not fits:
+        raise InputError(
+            f'retrieval: words {words.shape}, mean {mean.shape} and projection '
+            f'{projection.shape} of the map do not fit together; build the map again'
+        )
+
+
 class Vlad:
     """
     Vector of locally aggregated descriptors with intra-normalisation.
@@ -44,6 +58,7 @@ class Vlad:
         self._words = np.asarray(arrays['words'], np.float32)
         self._mean = np.asarray(arrays['mean'], np.float32)
         self._projection = np.asarray(arrays['projection'], np.float32)
+        _check(self._words, self._mean, self._projection)
         self._half_norms = 0.5 * (self._words**2).sum(axis=1)
 
     @property

@@ -14,6 +14,9 @@ from hloc_localizer.errors import InputError
 
 Image = NDArray[np.uint8]
 
+_MOST_PADDING = 256
+"""Bytes that may follow the pixels of a row; of long rows a quarter."""
+
 MAX_SIDE = 32768
 MAX_PIXELS = 128_000_000
 """Larger images are refused before memory is taken for them."""
@@ -196,7 +199,13 @@ def _rows(
         raise InputError(
             f'image: step {step} is too short for {width} pixels of {encoding} ({needed} bytes)'
         )
-    if step > MAX_SIDE * 16 or len(raw) < step * (rows - 1) + needed:
+    if step > needed + max(needed // 4, _MOST_PADDING):
+        # Read on, it would be a picture squeezed to a part of its width, and lead to wrong poses.
+        raise InputError(
+            f'image: step {step} is too long for {width} pixels of {encoding} ({needed} bytes): '
+            'encoding or width is wrong'
+        )
+    if len(raw) < step * (rows - 1) + needed:
         raise InputError(
             f'image: data is truncated: {len(raw)} bytes, {step} x {rows} expected for {encoding}'
         )

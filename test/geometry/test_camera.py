@@ -197,6 +197,7 @@ def test_camera_info_that_makes_no_camera_is_refused(k, model, d, message):
         (('TOY', 640, 480, (1.0,)), "'TOY' is not known; known: SIMPLE_PINHOLE"),
         (('PINHOLE', 640, 480, (500.0, 320.0, 240.0)), 'takes 4 parameters, got 3'),
         (('PINHOLE', 640, 480, (500.0, np.inf, 320.0, 240.0)), 'not finite'),
+        (('PINHOLE', 640, 480, (500.0, 1e300, 320.0, 240.0)), 'absurdly large'),
         (('PINHOLE', 640, 480, (500.0, -1.0, 320.0, 240.0)), 'not positive'),
         (('PINHOLE', 0, 480, (500.0, 500.0, 320.0, 240.0)), '0x480'),
     ],

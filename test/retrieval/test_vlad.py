@@ -125,3 +125,20 @@ def test_unknown_name_and_missing_arrays_are_named(vlad: Vlad) -> None:
     words_only = {'words': vlad.arrays['words']}
     with pytest.raises(InputError, match='lacks the array mean of its global descriptor'):
         create_global_descriptor('vlad', words_only)
+
+
+@pytest.mark.parametrize('name', ['words', 'mean', 'projection'])
+@pytest.mark.parametrize('spoil', ['flat', 'shorter'])
+def test_arrays_that_do_not_fit_together_are_refused(name: str, spoil: str) -> None:
+    random = np.random.default_rng(0)
+    arrays = {
+        'words': random.normal(size=(4, 8)),
+        'mean': random.normal(size=32),
+        'projection': random.normal(size=(32, 16)),
+    }
+    assert Vlad(arrays).size == 16
+    spoilt = arrays[name].reshape(1, -1)[0] if spoil == 'flat' else arrays[name][:-1]
+    if spoilt.shape == arrays[name].shape:
+        spoilt = arrays[name].reshape(-1, 1)
+    with pytest.raises(InputError, match='do not fit together'):
+        Vlad({**arrays, name: spoilt})
