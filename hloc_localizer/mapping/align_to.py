@@ -144,6 +144,36 @@ def _recordings_of(loaded: Map) -> list[Path]:
     return paths
 
 
+def check_target(target: str, recordings: Sequence[Path], source_options: SourceOptions) -> None:
+    """
+    Tell before a long build whether its map can be aligned at all.
+
+    :raises InputError: when the target does not exist or cannot be read.
+    """
+    if _is_map(target):
+        Map.load(Path(target).expanduser())
+    else:
+        open_sources(recordings, _with_target(target, source_options))
+
+
+def _is_map(target: str) -> bool:
+    return (Path(target).expanduser() / MANIFEST_NAME).is_file()
+
+
+def _with_target(target: str, source_options: SourceOptions) -> SourceOptions:
+    """Return options by which a recording's poses are those of a frame of TF or of a file."""
+    options = source_options.for_localizing()
+    path = Path(target).expanduser()
+    if target.startswith(_TF) and len(target) > len(_TF):
+        return dataclasses.replace(options, poses='tf', map_frame=target[len(_TF) :])
+    if path.is_file():
+        return dataclasses.replace(options, poses='file', poses_file=str(path))
+    raise InputError(
+        f"'{target}' is no frame to align to; give tf:FRAME, a TUM file that exists, or the folder "
+        'of a map'
+    )
+
+
 def _find_target(
     loaded: Map,
     target: str,
@@ -152,38 +182,23 @@ def _find_target(
     options: AlignOptions,
     progress: Progress,
 ) -> _Target:
+    if not _is_map(target):
+        chosen = _with_target(target, source_options)
+        names = loaded.runtime.image_names
+        poses, problem = recorded_poses(open_sources(recordings, chosen), names)
+        # Frames of a robot's map have z up by REP-103, as building assumes too.
+        return _Target(target, poses, problem, chosen.map_frame, metric=True, level=True)
     path = Path(target).expanduser()
-    if (path / MANIFEST_NAME).is_file():
-        source = open_sources(recordings, source_options.for_localizing())
-        other = Map.load(path)
-        poses = _localized(loaded, other, source, options, progress)
-        problem = f'the other images of the recording were not localized in {path}'
-        manifest = other.manifest
-        return _Target(
-            f'map {path}',
-            poses,
-            problem,
-            manifest.map_frame,
-            manifest.metric,
-            manifest.gravity_aligned,
-        )
-    if target.startswith(_TF) and len(target) > len(_TF):
-        frame = target[len(_TF) :]
-        chosen = dataclasses.replace(source_options.for_localizing(), poses='tf', map_frame=frame)
-    elif path.is_file():
-        frame = source_options.map_frame
-        chosen = dataclasses.replace(
-            source_options.for_localizing(), poses='file', poses_file=str(path)
-        )
-    else:
-        raise InputError(
-            f"'{target}' is no frame to align to; give tf:FRAME, a TUM file that exists, or the "
-            'folder of a map'
-        )
-    source = open_sources(recordings, chosen)
-    poses, problem = recorded_poses(source, loaded.runtime.image_names)
-    # Frames of a robot's map have z up by REP-103, as building assumes too.
-    return _Target(target, poses, problem, frame, metric=True, level=True)
+    other = Map.load(path)
+    source = open_sources(recordings, source_options.for_localizing())
+    return _Target(
+        text=f'map {path}',
+        poses=_localized(loaded, other, source, options, progress),
+        problem=f'the other images of the recording were not localized in {path}',
+        frame=other.manifest.map_frame,
+        metric=other.manifest.metric,
+        level=other.manifest.gravity_aligned,
+    )
 
 
 def _localized(

@@ -69,7 +69,9 @@ class BagSource:
             self._tree = tree
             self._depth, depth_problem = self._find_depth(bag)
             self._gravity, imu_problem = self._find_gravity(bag)
-            self._problems = [each for each in (depth_problem, imu_problem) if each]
+            # Poses that are known make it needless to know how the cameras are mounted.
+            rig_problem = self._rig_problem if self._poses is None else ''
+            self._problems = [each for each in (rig_problem, depth_problem, imu_problem) if each]
             self._rigs = () if rig is None else (rig,)
         self._description = MappingProxyType(
             {

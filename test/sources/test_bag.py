@@ -169,6 +169,7 @@ def test_both_cameras_of_the_t265(shared_data: Path, tmp_path: Path) -> None:
     frames = list(source.frames())
     assert [frame.camera_name for frame in frames] == names * 3
     assert len({frame.stamp_ns for frame in frames}) == 3
+    assert source.notes[0].startswith('it is not known how the cameras')
     assert source.rigs == ()
     assert "how the cameras 'camera_fisheye1_optical_frame' and" in source.rig_problem
     assert 'record /tf_static, or choose one camera with --set source.image_topic=TOPIC' in (
