@@ -15,11 +15,13 @@ from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.pose_alignment import PoseAlignment, align_poses
 from hloc_localizer.mapping.align_options import AlignOptions
+from hloc_localizer.mapping.time_offset import synchronised
 from hloc_localizer.mapping.transform_map import transform_map
 from hloc_localizer.maps import Manifest, Map
 from hloc_localizer.maps.manifest import MANIFEST_NAME
 from hloc_localizer.progress import Progress, SilentProgress
 from hloc_localizer.sources import Source, SourceOptions, open_sources
+from hloc_localizer.sources.options import NONE
 from hloc_localizer.sources.recorded_poses import recorded_poses
 
 Array = NDArray[np.float64]
@@ -162,7 +164,8 @@ def _is_map(target: str) -> bool:
 
 def _with_target(target: str, source_options: SourceOptions) -> SourceOptions:
     """Return options by which a recording's poses are those of a frame of TF or of a file."""
-    options = source_options.for_localizing()
+    # Without odometry it is these poses whose clock is compared with that of the images.
+    options = dataclasses.replace(source_options.for_localizing(), odom_topic=NONE)
     path = Path(target).expanduser()
     if target.startswith(_TF) and len(target) > len(_TF):
         return dataclasses.replace(options, poses='tf', map_frame=target[len(_TF) :])
@@ -185,7 +188,8 @@ def _find_target(
     if not _is_map(target):
         chosen = _with_target(target, source_options)
         names = loaded.runtime.image_names
-        poses, problem = recorded_poses(open_sources(recordings, chosen), names)
+        source = synchronised(open_sources(recordings, chosen), progress, refuse=False)
+        poses, problem = recorded_poses(source, names)
         # Frames of a robot's map have z up by REP-103, as building assumes too.
         return _Target(target, poses, problem, chosen.map_frame, metric=True, level=True)
     path = Path(target).expanduser()

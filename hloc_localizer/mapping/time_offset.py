@@ -71,17 +71,20 @@ class TimeOffset:
         return abs(self.offset_ns) > _NEGLIGIBLE_NS and gained
 
 
-def synchronised(source: Source, progress: Progress) -> Source:
+def synchronised(source: Source, progress: Progress, *, refuse: bool = True) -> Source:
     """
     Return a recording whose poses are looked up by the clock of the images.
 
     A recording that turns too little to tell is taken as it is.
 
+    :param refuse: false where poses that do not fit are found out later: take them as they are.
     :raises InputError: when images and poses do not belong together at any offset up to 0.5 s.
     """
     if isinstance(source, JoinedSource):
-        parts = {name: synchronised(part, progress) for name, part in source.sessions.items()}
-        return JoinedSource(parts)
+        sessions = source.sessions.items()
+        return JoinedSource(
+            {name: synchronised(part, progress, refuse=refuse) for name, part in sessions}
+        )
     if not isinstance(source, BagSource) or not source.checks_clock:
         return source
     found = estimate_time_offset(source)
@@ -89,6 +92,8 @@ def synchronised(source: Source, progress: Progress) -> Source:
         return source
     what = source.description['path']
     if found.hopeless or (found.significant and abs(found.offset_ns) > LARGEST_NS + _NEGLIGIBLE_NS):
+        if not refuse:
+            return source
         raise InputError(
             f'{what}: images and poses do not turn together, whatever the offset of their clocks '
             f'up to {LARGEST_NS / 1e9:g} s ({found.unexplained_deg:.1f} of {found.turned_deg:.1f} '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def own(recorded: Map, tmp_path_factory: pytest.TempPathFactory) -> Map:
 @pytest.fixture
 def align(own: Map, tmp_path: Path) -> Align:
     def run(target: str, **values: object) -> tuple[AlignReport, Map]:
-        options = SourceOptions().with_values(values)
+        options = SourceOptions().with_values({'clock': 'trusted', **values})
         report = align_map(own, target, tmp_path / 'aligned', source_options=options)
         return report, Map.load(tmp_path / 'aligned')
 
@@ -138,6 +139,18 @@ def test_poses_on_a_part_of_the_way_are_enough(
     assert metres < 0.03
     assert degrees < 0.7
     assert 8 <= report.poses <= 14 < report.images
+
+
+def test_poses_by_another_clock(
+    align: Align, recorded: Map, shared_data: Path, tmp_path: Path
+) -> None:
+    whole = read_tum(shared_data / 'data/lounge/map.camera.tum')
+    write_tum(tmp_path / 'late.tum', Trajectory(whole.stamps_ns + 300_000_000, whole.poses))
+    values = {'poses_child': 'camera', 'duration_s': 15.0}
+    _, wrong = align(str(tmp_path / 'late.tum'), **values)
+    shutil.rmtree(wrong.path)
+    _, right = align(str(tmp_path / 'late.tum'), clock='auto', **values)
+    assert median_errors(right, recorded)[0] < 0.02 < median_errors(wrong, recorded)[0]
 
 
 def test_wrong_poses_among_the_right_ones(
