@@ -41,7 +41,16 @@ class BarProgress(SilentProgress):
         from tqdm import tqdm
 
         self.close()
-        self._bar = tqdm(desc=name, total=total, file=self._stream, leave=True, dynamic_ncols=True)
+        # Without a total there is nothing to count and no rate to tell, only the time.
+        form = None if total else '{desc}: {elapsed}'
+        self._bar = tqdm(
+            desc=name,
+            total=total,
+            file=self._stream,
+            leave=True,
+            dynamic_ncols=True,
+            bar_format=form,
+        )
 
     def advance(self, steps: int = 1) -> None:
         """Move the bar."""
@@ -83,8 +92,20 @@ class LineProgress(SilentProgress):
         now = time.monotonic()
         if now - self._said >= _LINE_EVERY_S:
             self._said = now
-            of = '' if self._total is None else f' of {self._total}'
+            of = '' if self._total is None else f' of {self._total}{self._remaining(now)}'
             self._write(f'{self._name}: {self._done}{of}')
+
+    def _remaining(self, now: float) -> str:
+        """Say how long the rest of the stage takes at its pace so far."""
+        left = (self._total or 0) - self._done
+        if not self._done or left <= 0:
+            return ''
+        seconds = (now - self._begin) / self._done * left
+        return (
+            f', about {seconds:.0f} s left'
+            if seconds < 90.0
+            else (f', about {seconds / 60.0:.0f} min left')
+        )
 
     def note(self, text: str) -> None:
         """Write the line."""

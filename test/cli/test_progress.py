@@ -10,6 +10,8 @@ import re
 import struct
 import termios
 
+import pytest
+
 from hloc_localizer.cli.progress import BarProgress, LineProgress, command_progress
 
 
@@ -44,3 +46,31 @@ def test_on_a_terminal_there_is_a_bar() -> None:
     assert '4/4' in shown
     assert 'extract' in shown
     assert 'done early' in shown
+
+
+def test_elsewhere_a_long_stage_says_how_long_it_will_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr('time.monotonic', lambda: now[0])
+    stream = io.StringIO()
+    with command_progress(stream) as progress:
+        progress.stage('match', 400)
+        for _ in range(3):
+            now[0] += 11.0
+            progress.advance(100)
+    assert stream.getvalue().splitlines() == [
+        'match: 100 of 400, about 33 s left',
+        'match: 200 of 400, about 22 s left',
+        'match: 300 of 400, about 11 s left',
+        'match: 300, 33.0 s',
+    ]
+
+
+def test_on_a_terminal_a_stage_that_cannot_be_counted_shows_its_time() -> None:
+    stream = io.StringIO()
+    progress = BarProgress(stream)
+    progress.stage('reconstruct')
+    progress.close()
+    assert stream.getvalue().strip().startswith('reconstruct: 00:00')
+    assert 'it/s' not in stream.getvalue()
