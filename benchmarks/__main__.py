@@ -7,6 +7,7 @@ import sys
 
 _MODULES = {
     'lounge': 'lounge',
+    'tracking': 'tracking',
     'device': 'device_stages',
     'references': 'references',
     'interrupted': 'interrupted',

@@ -121,7 +121,7 @@ class MessageFuzzer:
             base_frame=BASE_FRAME,
             timeout_s=0.0,
         )
-        return processor.process(image, initial.map_from_base())
+        return processor.process(image, initial.estimate())
 
 
 class _Transforms(TransformTree):

@@ -126,6 +126,11 @@ class Localizer:
                 f"'{descriptor.name}' here makes {descriptor.size}; build the map again"
             )
 
+    @property
+    def matches_by_network(self) -> bool:
+        """Whether a network matches: its matches prove less."""
+        return self._front_end.nearest is None
+
     def quick_front_end(self, max_image_size: int) -> FrontEnd:
         """
         Return the front end for images reduced to a longest side.

@@ -10,7 +10,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from geometry_msgs.msg import TransformStamped
+from numpy.typing import NDArray
 from rclpy.node import Node
 
 from hloc_localizer.errors import InputError
@@ -26,6 +28,8 @@ from hloc_localizer.ros.map_to_odom import MapToOdom
 from hloc_localizer.ros.options import LocalizerNodeOptions
 from hloc_localizer.ros.publishers import LocalizerPublishers
 from hloc_localizer.ros.transform_lookup import TransformTree
+
+Array = NDArray[np.float64]
 
 _JUMP_BACK_NS = 1_000_000_000
 """Image stamps that go back further than this mean that a recording began anew."""
@@ -106,6 +110,10 @@ class ActiveLocalizer:
         self._diagnostics.image_received()
         self._queue.put(ReceivedImage(message, time.monotonic()))
 
+    def search_next(self) -> None:
+        """Search the whole map for the next image, whatever is predicted."""
+        self._processor.search_next()
+
     def next_result(self) -> Future[FrameResult]:
         """Return the result of the first image that is received from now on."""
         future: Future[FrameResult] = Future()
@@ -150,12 +158,15 @@ class ActiveLocalizer:
             self._finish(item, _stale(stamp_ns, self._last_stamp_ns), _ms_since(item.received))
             return
         self._last_stamp_ns = stamp_ns
-        result = self._processor.process(item.message, self._initial_pose.map_from_base())
+        result = self._processor.process(item.message, self._initial_pose.estimate())
         self._publishers.publish_pose(result)
         latency_ms = _ms_since(item.received)
+        if result.localized or result.state is not None:
+            self._initial_pose.done()  # it has led to a fix, or the tracker carries it on
         if result.localized:
-            self._initial_pose.clear()
             self._publish_transform(result)
+        elif result.state is not None:
+            self._map_to_odom.suspend()
         self._finish(item, result, latency_ms)
         self._publishers.publish_on_demand(result)
         if self._look_elsewhere is not None:
@@ -197,6 +208,7 @@ class ActiveLocalizer:
             self._jumped.clear()
             self._publishers.forget_path()
             self._last_stamp_ns = None
+            self._processor.reset()
         behind_s = (self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9
         differs = abs(behind_s) > _CLOCK_DIFFERENCE_S
         self._diagnostics.problem(
@@ -225,13 +237,7 @@ class ActiveLocalizer:
         assert result.map_from_base is not None
         problem = ''
         try:
-            odom_from_base = self._transforms.lookup(
-                self._options.odom_frame,
-                self._options.base_frame,
-                result.stamp_ns,
-                self._options.tf_timeout_s,
-            )
-            self._map_to_odom.update(result.map_from_base, odom_from_base)
+            self._map_to_odom.update(result.map_from_base, self._odom_from_base(result))
         except InputError as error:
             problem = (
                 f'{self._map_frame} -> {self._options.odom_frame} is not updated: {error}; publish '
@@ -239,6 +245,19 @@ class ActiveLocalizer:
             )
             self._node.get_logger().warning(problem, throttle_duration_sec=_LOG_PERIOD_S)
         self._diagnostics.problem('tf', problem)
+
+    def _odom_from_base(self, result: FrameResult) -> Array:
+        """Return the odometry that the tracker was given, or look for it."""
+        if result.odom_from_base is not None:
+            return result.odom_from_base
+        if result.state is not None:
+            raise InputError(result.odometry_problem)
+        return self._transforms.lookup(
+            self._options.odom_frame,
+            self._options.base_frame,
+            result.stamp_ns,
+            self._options.tf_timeout_s,
+        )
 
     def _answer(self, item: ReceivedImage, result: FrameResult) -> None:
         with self._waiting_lock:

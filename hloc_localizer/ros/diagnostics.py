@@ -36,7 +36,8 @@ def frame_status(name: str, result: FrameResult, latency_ms: float) -> Diagnosti
     localization = result.localization
     values: dict[str, object] = {
         'stamp': f'{result.stamp_ns // 10**9}.{result.stamp_ns % 10**9:09d}',
-        'status': 'localized' if result.localized else 'refused',
+        'status': _status(result),
+        'state': '' if result.state is None else result.state.value,
         'reason': result.reason.value,
         'detail': result.detail,
         'inliers': result.inliers,
@@ -45,9 +46,17 @@ def frame_status(name: str, result: FrameResult, latency_ms: float) -> Diagnosti
         'latency_ms': latency_ms,
     }
     values.update({f'stage_ms.{stage}': ms for stage, ms in result.stage_ms.items()})
-    level = DiagnosticStatus.OK if result.localized else DiagnosticStatus.WARN
-    message = 'localized' if result.localized else result.reason.value
+    fixed = _status(result) == 'localized'
+    level = DiagnosticStatus.OK if fixed else DiagnosticStatus.WARN
+    message = 'localized' if fixed else result.reason.value
     return status_message(name, level, message, values)
+
+
+def _status(result: FrameResult) -> str:
+    """Tell whether the image gave the pose, odometry carried it on, or there is none."""
+    if result.bridged:
+        return 'bridged'
+    return 'localized' if result.localized else 'refused'
 
 
 class Diagnostics:
@@ -73,6 +82,7 @@ class Diagnostics:
         self._received = 0
         self._received_at: deque[float] = deque(maxlen=_WINDOW)
         self._localized = 0
+        self._bridged = 0
         self._reasons: Counter[str] = Counter()
         self._latencies: deque[float] = deque(maxlen=_WINDOW)
         self._stages: deque[Mapping[str, float]] = deque(maxlen=_WINDOW)
@@ -95,10 +105,11 @@ class Diagnostics:
             self._latencies.append(latency_ms)
             if result.stage_ms:
                 self._stages.append(result.stage_ms)
-            if result.localized:
+            if _status(result) == 'localized':
                 self._localized += 1
                 self._localized_at = self._clock()
             else:
+                self._bridged += result.bridged
                 self._reasons[result.reason.value] += 1
                 self._last_refusal = result.detail
 
@@ -158,7 +169,8 @@ class Diagnostics:
         values: dict[str, object] = {
             'answered': answered,
             'localized': self._localized,
-            'refused': answered - self._localized,
+            'bridged': self._bridged,
+            'refused': answered - self._localized - self._bridged,
         }
         values.update({f'refused.{reason}': n for reason, n in self._reasons.items()})
         if self._localized_at is not None:
@@ -173,8 +185,11 @@ class Diagnostics:
                 f'{self._name}: localization', DiagnosticStatus.STALE, 'no image answered', values
             )
         values['inliers'] = self._last.inliers
-        level = DiagnosticStatus.OK if self._last.localized else DiagnosticStatus.WARN
-        message = 'localized' if self._last.localized else f'refused: {self._last.detail}'
+        if self._last.state is not None:
+            values['state'] = self._last.state.value
+        status = _status(self._last)
+        level = DiagnosticStatus.OK if status == 'localized' else DiagnosticStatus.WARN
+        message = status if status == 'localized' else f'{status}: {self._last.detail}'
         return status_message(f'{self._name}: localization', level, message, values)
 
     def _inputs(self) -> DiagnosticStatus:

@@ -121,7 +121,7 @@ def failure_recorder(options: LocalizerNodeOptions, map_path: str) -> FailureRec
 
 def _kind(result: FrameResult) -> str:
     """Return the reason as a part of a file name; empty for a frame that is as it should be."""
-    if not result.localized:
+    if not result.localized or result.bridged:
         return result.reason.value.replace(' ', '_').replace("'", '')
     pose = result.localization.map_from_camera if result.localization else None
     if pose is None or result.prior is None:

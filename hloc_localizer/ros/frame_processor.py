@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,11 @@ from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.covariance import moved_along_body
 from hloc_localizer.localization.result import Localization, Reason
+from hloc_localizer.localization.tracking import PoseEstimate, State
 from hloc_localizer.ros import image_bridge, messages
+
+if TYPE_CHECKING:
+    from hloc_localizer.ros.stream import Stream
 
 Array = NDArray[np.float64]
 
@@ -58,7 +62,7 @@ class FrameResult:
     localization: Localization | None = None
     """None when the image did not get as far as the localizer."""
     map_from_base: Array | None = None
-    """(4, 4), present exactly when the image was localized."""
+    """(4, 4), present exactly when there is a pose to publish."""
     covariance: Array | None = None
     """(6, 6) of ``map_from_base``: x y z and rotations about the fixed map axes."""
     image: NDArray[np.uint8] | None = None
@@ -70,6 +74,14 @@ class FrameResult:
     """(4, 4) ``map_from_camera`` that the localizer was given."""
     stage_ms: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds of each stage, the localizer's among them."""
+    state: State | None = None
+    """State of the tracker; None without one, or when the image did not get as far."""
+    bridged: bool = False
+    """Whether the pose is carried by odometry, because the image gave none that could enter."""
+    odom_from_base: Array | None = None
+    """(4, 4) at the stamp, where it is known already."""
+    odometry_problem: str = ''
+    """Why it is not known."""
 
     @property
     def localized(self) -> bool:
@@ -105,10 +117,12 @@ class FrameProcessor:
         base_frame: str,
         camera_frame: str = '',
         timeout_s: float = 0.1,
+        stream: Stream | None = None,
     ) -> None:
         """
         Tie the parts together.
 
+        :param stream: localizes images as one stream; None localizes each alone.
         :param camera: returns the present intrinsic calibration or raises InputError.
         :param camera_frame: the optical frame; empty takes it from each image's header.
         :param timeout_s: how long to wait for the camera and for a transform.
@@ -119,29 +133,40 @@ class FrameProcessor:
         self._base_frame = base_frame
         self._camera_frame = camera_frame
         self._timeout_s = timeout_s
+        self._stream = stream
 
     def process(
-        self, message: Image | CompressedImage, map_from_base_prior: Array | None = None
+        self, message: Image | CompressedImage, prior: PoseEstimate | None = None
     ) -> FrameResult:
         """
         Localize one ``sensor_msgs/Image`` or ``CompressedImage``.
 
-        :param map_from_base_prior: (4, 4) where the base is believed to be, from a person.
+        :param prior: where the base is believed to be, from a person.
         """
         stamp_ns = messages.stamp_to_ns(message.header.stamp)
         clock = _StageClock()
         try:
-            return self._process(message, stamp_ns, map_from_base_prior, clock)
+            return self._process(message, stamp_ns, prior, clock)
         except _RefusedError as refusal:
             return FrameResult(
                 stamp_ns, reason=refusal.reason, detail=str(refusal), stage_ms=clock.stage_ms
             )
 
+    def reset(self) -> None:
+        """Forget the stream: time jumped back."""
+        if self._stream is not None:
+            self._stream.reset()
+
+    def search_next(self) -> None:
+        """Search the whole map for the next image, whatever is predicted."""
+        if self._stream is not None:
+            self._stream.search_next()
+
     def _process(
         self,
         message: Image | CompressedImage,
         stamp_ns: int,
-        prior: Array | None,
+        prior: PoseEstimate | None,
         clock: _StageClock,
     ) -> FrameResult:
         image = _decoded(message)
@@ -150,36 +175,66 @@ class FrameProcessor:
         _check_size(image, camera)
         base_from_camera = self._base_from_camera(message.header.frame_id, stamp_ns)
         clock.lap('inputs')
-        map_from_camera_prior = None if prior is None else prior @ base_from_camera
-        localization = self._localizer.localize(image, camera, map_from_camera_prior)
+        found = FrameResult(
+            stamp_ns, image=image, image_frame=message.header.frame_id, camera=camera
+        )
+        if self._stream is not None:
+            found = self._as_part_of_stream(self._stream, found, base_from_camera, prior)
+        else:
+            found = self._alone(found, base_from_camera, prior)
         clock.lap('localize')
-        stage_ms = {**clock.stage_ms, **localization.stage_ms}
+        assert found.localization is not None
+        return replace(found, stage_ms={**clock.stage_ms, **found.localization.stage_ms})
+
+    def _alone(
+        self, found: FrameResult, base_from_camera: Array, prior: PoseEstimate | None
+    ) -> FrameResult:
+        assert found.image is not None
+        assert found.camera is not None
+        map_from_camera_prior = None if prior is None else prior.map_from_body @ base_from_camera
+        localization = self._localizer.localize(found.image, found.camera, map_from_camera_prior)
+        found = replace(found, localization=localization, prior=map_from_camera_prior)
         if localization.map_from_camera is None or localization.covariance is None:
-            reason, counts = localization.reason, _counts(localization)
-            return FrameResult(
-                stamp_ns,
-                reason=reason,
-                detail=f'{reason.value}: {counts}',
-                localization=localization,
-                image=image,
-                image_frame=message.header.frame_id,
-                camera=camera,
-                prior=map_from_camera_prior,
-                stage_ms=stage_ms,
-            )
+            return _refused(found, localization.reason)
         map_from_camera = localization.map_from_camera
         map_from_base = map_from_camera @ transforms.invert(base_from_camera)
-        return FrameResult(
-            stamp_ns,
-            localization=localization,
+        return replace(
+            found,
             map_from_base=map_from_base,
             covariance=moved_along_body(localization.covariance, map_from_camera, map_from_base),
-            image=image,
-            image_frame=message.header.frame_id,
-            camera=camera,
-            prior=map_from_camera_prior,
-            stage_ms=stage_ms,
         )
+
+    @staticmethod
+    def _as_part_of_stream(
+        stream: Stream, found: FrameResult, base_from_camera: Array, prior: PoseEstimate | None
+    ) -> FrameResult:
+        assert found.image is not None
+        assert found.camera is not None
+        streamed = stream.localize(
+            found.image,
+            found.camera,
+            found.stamp_ns,
+            base_from_camera=base_from_camera,
+            camera_name=found.image_frame,
+            supposed=prior,
+        )
+        tracked = streamed.tracked
+        found = replace(
+            found,
+            localization=tracked.image,
+            state=tracked.state,
+            prior=tracked.prior,
+            odom_from_base=streamed.odom_from_base,
+            odometry_problem=streamed.odometry_problem,
+        )
+        if tracked.body is not None:
+            found = replace(
+                found,
+                map_from_base=tracked.body.map_from_body,
+                covariance=tracked.body.covariance,
+                bridged=not tracked.entered,
+            )
+        return found if tracked.entered else _refused(found, tracked.reason)
 
     def _wait_for_camera(self) -> Camera:
         deadline = time.monotonic() + self._timeout_s
@@ -215,8 +270,10 @@ def _decoded(message: Image | CompressedImage) -> NDArray[np.uint8]:
         raise _RefusedError(Reason.CORRUPT_IMAGE, str(error)) from error
 
 
-def _counts(localization: Localization) -> str:
-    return f'{localization.matches} matches, {localization.inliers} inliers'
+def _refused(found: FrameResult, reason: Reason) -> FrameResult:
+    assert found.localization is not None
+    counts = f'{found.localization.matches} matches, {found.localization.inliers} inliers'
+    return replace(found, reason=reason, detail=f'{reason.value}: {counts}')
 
 
 def _check_size(image: NDArray[np.uint8], camera: Camera) -> None:

@@ -12,10 +12,18 @@ from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry import transforms
+from hloc_localizer.localization.tracking import PoseEstimate
 from hloc_localizer.ros import messages
 from hloc_localizer.ros.frame_processor import TransformLookup
 
 Array = NDArray[np.float64]
+
+
+_LEAST_SIGMA = np.repeat([0.25, np.radians(5.0)], 3)
+"""No person points more exactly, in metres and radians. RViz says zero for what it does not ask:
+height, roll and pitch."""
+
+_UNSAID_SIGMA = np.repeat([0.5, np.radians(15.0)], 3)
 
 
 class InitialPose:
@@ -44,7 +52,8 @@ class InitialPose:
         self._timeout_s = timeout_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._map_from_base: Array | None = None
+        self._given: PoseEstimate | None = None
+        self._returned: PoseEstimate | None = None
         self._odom_from_base: Array | None = None
         self._until = 0.0
 
@@ -61,29 +70,54 @@ class InitialPose:
                 'the fixed frame)'
             )
         pose = messages.pose_from_message(message.pose.pose)
+        covariance = _at_least_a_guess(message.pose.covariance)
         odometry = self._odometry()
         with self._lock:
-            self._map_from_base, self._odom_from_base = pose, odometry
+            self._given, self._odom_from_base = PoseEstimate(pose, covariance), odometry
             self._until = self._clock() + self._timeout_s
 
-    def map_from_base(self) -> Array | None:
-        """Return the pose (4, 4) moved by the odometry since it was given; None without one."""
+    def estimate(self) -> PoseEstimate | None:
+        """Return where the base is, moved by the odometry since it was given; None without one."""
         with self._lock:
-            pose, before = self._map_from_base, self._odom_from_base
-            if pose is None or self._clock() > self._until:
+            given, before = self._given, self._odom_from_base
+            if given is None or self._clock() > self._until:
                 return None
+            self._returned = given
         now = self._odometry()
         if before is None or now is None:
-            return pose
-        return np.asarray(pose @ transforms.invert(before) @ now)
+            return given
+        return given.moved(transforms.invert(before) @ now, np.zeros(6))
+
+    def done(self) -> None:
+        """Forget the one that was returned last, unless a newer one has come since."""
+        with self._lock:
+            if self._given is self._returned:
+                self._given = None
 
     def clear(self) -> None:
-        """Forget it: a fix was made, or time jumped."""
+        """Forget it: time jumped."""
         with self._lock:
-            self._map_from_base = None
+            self._given = None
 
     def _odometry(self) -> Array | None:
         try:
             return self._transforms.lookup(self._odom_frame, self._base_frame, 0, 0.0)
         except InputError:
             return None  # a robot without odometry: the pose is taken as it was given
+
+
+def _at_least_a_guess(covariance: Any) -> Array:
+    """
+    Return a covariance (6, 6) of a person's word, in which nothing is more certain than can be.
+
+    :raises InputError: when it is none.
+    """
+    matrix = np.array(covariance, np.float64).reshape(6, 6)
+    matrix = 0.5 * (matrix + matrix.T)
+    if not np.all(np.isfinite(matrix)) or np.linalg.eigvalsh(matrix)[0] < -1e-9:
+        raise InputError('initialpose has a covariance that is none')
+    unsaid = np.diag(matrix) <= 0.0
+    matrix[unsaid, :] = matrix[:, unsaid] = 0.0
+    matrix += np.diag(np.where(unsaid, _UNSAID_SIGMA**2, 0.0))
+    # Never less than the least: the sum of both is, and stays positive definite.
+    return np.asarray(matrix + np.diag(_LEAST_SIGMA**2))

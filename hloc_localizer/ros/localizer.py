@@ -22,6 +22,7 @@ from std_srvs.srv import SetBool, Trigger
 from hloc_localizer.errors import HlocLocalizerError, InputError
 from hloc_localizer.localization import Localizer
 from hloc_localizer.localization.map_choice import MapChoice
+from hloc_localizer.localization.tracking import TrackingLocalizer
 from hloc_localizer.maps import Map
 from hloc_localizer.ros import tf
 from hloc_localizer.ros.active_localizer import ActiveLocalizer
@@ -44,6 +45,7 @@ from hloc_localizer.ros.parameters import (
 from hloc_localizer.ros.publishers import LocalizerPublishers
 from hloc_localizer.ros.relocalization import Relocalization, steady_clock
 from hloc_localizer.ros.run_node import run_node
+from hloc_localizer.ros.stream import Stream
 from hloc_localizer.ros.transform_lookup import TransformTree
 
 NODE_NAME = 'hloc_localizer'
@@ -53,7 +55,9 @@ _SENSOR_QOS = QoSProfile(
 )
 """As rmw_qos_profile_sensor_data, shorter: only the newest calibration matters."""
 
-_CHANGEABLE = ('map', 'localization.', 'relocalize_timeout_s', 'stale_after_s', 'record_failures')
+_CHANGEABLE = (
+    'map', 'localization.', 'track', 'relocalize_timeout_s', 'stale_after_s', 'record_failures',
+)  # fmt: skip
 """Parameters, and beginnings of their names, that may change while the node is configured."""
 
 _DIAGNOSTICS_PERIOD_S = 1.0
@@ -186,6 +190,7 @@ class LocalizerNode(LifecycleNode):
             map_frame=map_frame,
             odom_frame=options.odom_frame,
             tolerance_s=options.tf_tolerance_s,
+            max_age_s=options.tf_max_age_s,
         )
         processor = FrameProcessor(
             localizer=self._localizer,
@@ -194,6 +199,7 @@ class LocalizerNode(LifecycleNode):
             base_frame=options.base_frame,
             camera_frame=options.camera_frame,
             timeout_s=options.tf_timeout_s,
+            stream=self._stream() if options.track else None,
         )
         self._choice = MapChoice([one.localizer for one in self._loaded], self._present)
         self._active = ActiveLocalizer(
@@ -210,6 +216,17 @@ class LocalizerNode(LifecycleNode):
             look_elsewhere=self._look_elsewhere if len(self._loaded) > 1 else None,
             calibration=CalibrationWatch(self._map.runtime.cameras),
             recorder=failure_recorder(options, str(self._map.path)),
+        )
+
+    def _stream(self) -> Stream:
+        assert self._localizer is not None
+        tracking = TrackingLocalizer(self._localizer, self._options.tracking)
+        return Stream(
+            localizer=tracking,
+            transforms_lookup=self._transforms,
+            odom_frame=self._options.odom_frame,
+            base_frame=self._options.base_frame,
+            timeout_s=self._options.tf_timeout_s,
         )
 
     def _create_active_entities(self) -> None:
@@ -315,6 +332,11 @@ class LocalizerNode(LifecycleNode):
             self._options, self._loaded, self._present = options, maps, 0
             self._begin_in_map(was_active)
             self._log_maps(time.monotonic() - begin)
+        elif (options.track, options.tracking) != (before.track, before.tracking):
+            self._options = options
+            if self._active is not None:
+                self.close()
+                self._start_localizing()
         self._options = options
         if self._active is not None:
             self._diagnostics.stale_after_s = options.stale_after_s

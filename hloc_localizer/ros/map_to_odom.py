@@ -20,7 +20,8 @@ class MapToOdom:
     """
     Holds ``map_from_odom`` and sends it with stamps that only ever grow.
 
-    Between two fixes the odometry carries the robot; the last correction holds until the next.
+    Between two fixes the odometry carries the robot; the last correction holds until the next, or
+    until the pose is lost.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class MapToOdom:
         map_frame: str,
         odom_frame: str,
         tolerance_s: float,
+        max_age_s: float = 0.0,
     ) -> None:
         """
         Begin without a correction: nothing is broadcast until the first fix.
@@ -38,12 +40,14 @@ class MapToOdom:
         :param now_ns: the node's time.
         :param tolerance_s: how far in the future the stamps are put (REP-105 consumers look up
             "now"); the transform itself is not touched by it.
+        :param max_age_s: how long it is broadcast without an update; 0: for ever.
         """
         self._send = send
         self._now_ns = now_ns
         self._map_frame = map_frame
         self._odom_frame = odom_frame
         self._tolerance_ns = round(tolerance_s * 1e9)
+        self._max_age_s = max_age_s
         self._lock = threading.Lock()
         self._map_from_odom: Array | None = None
         self._updated: float | None = None
@@ -67,7 +71,7 @@ class MapToOdom:
         """Send the correction, if there is one and the clock has moved since the last time."""
         with self._lock:
             stamp_ns = self._now_ns() + self._tolerance_ns
-            if self._map_from_odom is None or stamp_ns <= self._last_ns:
+            if self._map_from_odom is None or stamp_ns <= self._last_ns or self._too_old():
                 return
             self._last_ns = stamp_ns
             self._send(
@@ -75,6 +79,15 @@ class MapToOdom:
                     self._map_frame, self._odom_frame, stamp_ns, self._map_from_odom
                 )
             )
+
+    def suspend(self) -> None:
+        """Send nothing until the next update: the pose is lost."""
+        with self._lock:
+            self._map_from_odom = None
+
+    def _too_old(self) -> bool:
+        assert self._updated is not None
+        return 0.0 < self._max_age_s < time.monotonic() - self._updated
 
     def reset(self) -> None:
         """Forget the correction: time jumped back, and odometry may have begun anew."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hloc_localizer.localization import LocalizerOptions
+from hloc_localizer.localization.tracking import TrackingOptions
 from hloc_localizer.options import Options, option
 
 
@@ -53,6 +54,12 @@ class LocalizerNodeOptions(Options):
         minimum=0.0,
         maximum=10.0,
     )
+    tf_max_age_s: float = option(
+        60.0,
+        'map -> odom is not broadcast any longer when no image has confirmed or carried it on for '
+        'so long; 0: for ever.',
+        minimum=0.0,
+    )
     tf_timeout_s: float = option(
         0.1,
         'How long to wait for a transform or a camera_info at the stamp of an image.',
@@ -82,6 +89,14 @@ class LocalizerNodeOptions(Options):
     )
     record_failures_mb: float = option(
         200.0, 'Megabytes that they may take.', minimum=0.1, maximum=1e6
+    )
+    track: bool = option(
+        True,
+        'Take the images as one stream: predict with odometry, filter, bridge images that cannot '
+        'be localized, and tell the state. False localizes each image alone.',
+    )
+    tracking: TrackingOptions = option(
+        TrackingOptions, 'How the images of a stream are tied together.'
     )
     localization: LocalizerOptions = option(
         LocalizerOptions, 'How an image is localized in the map.'

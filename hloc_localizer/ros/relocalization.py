@@ -44,7 +44,7 @@ class Relocalization:
     async def answer(
         self, request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
-        """Answer with the result of the next image."""
+        """Search the whole map for the next image and answer with what it gave."""
         response.success = False
         active = self._active()
         if active is None:
@@ -53,7 +53,7 @@ class Relocalization:
         outcome: FrameResult | str = await self._next_outcome(active)  # type: ignore[assignment]
         if isinstance(outcome, str):
             response.message = outcome
-        elif outcome.localized:
+        elif outcome.localized and not outcome.bridged:
             response.success = True
             response.message = f'localized with {outcome.inliers} inliers'
         else:
@@ -83,5 +83,6 @@ class Relocalization:
         timeout_s = self._timeout_s()
         timer = self._node.create_timer(timeout_s, expired, clock=steady_clock())
         outcome.add_done_callback(forget_timer)
+        active.search_next()
         active.next_result().add_done_callback(answered)
         return outcome

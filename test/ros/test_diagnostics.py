@@ -9,10 +9,20 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from hloc_localizer.localization.result import Reason
+from hloc_localizer.localization.tracking import State
 from hloc_localizer.ros.diagnostics import Diagnostics, frame_status
 from hloc_localizer.ros.frame_processor import FrameResult
 
 GOOD = FrameResult(10, map_from_base=np.eye(4), covariance=np.eye(6), stage_ms={'extract': 20.0})
+BRIDGED = FrameResult(
+    12,
+    reason=Reason.FEW_INLIERS,
+    detail='few inliers',
+    map_from_base=np.eye(4),
+    covariance=np.eye(6),
+    state=State.DEGRADED,
+    bridged=True,
+)
 REFUSED = FrameResult(11, reason=Reason.FEW_INLIERS, detail='few inliers: 9 matches, 3 inliers')
 
 
@@ -73,6 +83,20 @@ def test_refusals_are_counted_by_reason_and_the_last_one_is_told(watched: _Watch
     assert values['stage_ms.extract'] == '20.000'
     watched.diagnostics.frame_done(GOOD, 80.0)
     assert watched.report()['localization'].level == DiagnosticStatus.OK
+
+
+def test_a_pose_that_odometry_carries_is_no_fix(watched: _Watched) -> None:
+    for result in (GOOD, BRIDGED, REFUSED):
+        watched.diagnostics.frame_done(result, 50.0)
+    watched.diagnostics.frame_done(BRIDGED, 50.0)
+    localization = watched.report()['localization']
+    values = _values(localization)
+    assert localization.level == DiagnosticStatus.WARN
+    assert localization.message == 'bridged: few inliers'
+    assert (values['localized'], values['bridged'], values['refused']) == ('1', '2', '1')
+    assert values['state'] == 'degraded'
+    status = _values(frame_status('node', BRIDGED, 1.0))
+    assert (status['status'], status['state']) == ('bridged', 'degraded')
 
 
 def test_problems_of_the_inputs_stay_until_they_are_gone(watched: _Watched) -> None:

@@ -57,30 +57,36 @@ def _give(initial_pose: InitialPose, frame_id: str = 'map', pose: np.ndarray = G
     initial_pose.set(messages.pose_with_covariance_stamped(frame_id, 0, pose, np.eye(6)))
 
 
+def _pose_of(initial_pose: InitialPose) -> np.ndarray:
+    estimate = initial_pose.estimate()
+    assert estimate is not None
+    return estimate.map_from_body
+
+
 def test_it_moves_with_the_robot(initial_pose: InitialPose, odometry: _Odometry) -> None:
     odometry.odom_from_base = _pose(1.0, 0.0, 0.0)
     _give(initial_pose)
     step = _pose(0.2, 0.7, 0.1)
     odometry.odom_from_base = odometry.odom_from_base @ step
-    moved = initial_pose.map_from_base()
+    moved = _pose_of(initial_pose)
     assert moved is not None
     np.testing.assert_allclose(moved, GIVEN @ step, atol=1e-12)
 
 
 def test_without_odometry_it_stays_where_it_was_given(initial_pose: InitialPose) -> None:
     _give(initial_pose)
-    np.testing.assert_allclose(initial_pose.map_from_base(), GIVEN, atol=1e-12)
+    np.testing.assert_allclose(_pose_of(initial_pose), GIVEN, atol=1e-12)
 
 
 def test_it_ends_with_its_time_or_with_a_fix(initial_pose: InitialPose, now: list[float]) -> None:
-    assert initial_pose.map_from_base() is None
+    assert initial_pose.estimate() is None
     _give(initial_pose)
     now[0] += 10.1
-    assert initial_pose.map_from_base() is None
+    assert initial_pose.estimate() is None
     _give(initial_pose)
-    assert initial_pose.map_from_base() is not None
+    assert initial_pose.estimate() is not None
     initial_pose.clear()
-    assert initial_pose.map_from_base() is None
+    assert initial_pose.estimate() is None
 
 
 def test_another_frame_or_a_pose_that_is_none_leaves_the_old_one(initial_pose: InitialPose) -> None:
@@ -91,4 +97,31 @@ def test_another_frame_or_a_pose_that_is_none_leaves_the_old_one(initial_pose: I
     broken[0, 3] = np.nan
     with pytest.raises(InputError, match='pose: '):
         _give(initial_pose, pose=broken)
-    np.testing.assert_allclose(initial_pose.map_from_base(), GIVEN, atol=1e-12)
+    np.testing.assert_allclose(_pose_of(initial_pose), GIVEN, atol=1e-12)
+
+
+def test_its_covariance_is_kept_and_zeros_mean_unknown(initial_pose: InitialPose) -> None:
+    rviz = np.diag([0.25, 0.25, 0.0, 0.0, 0.0, 0.0685])
+    initial_pose.set(messages.pose_with_covariance_stamped('map', 0, GIVEN, rviz))
+    estimate = initial_pose.estimate()
+    assert estimate is not None
+    sigma = np.sqrt(np.diag(estimate.covariance))
+    np.testing.assert_allclose(sigma[:3], [0.559, 0.559, 0.559], atol=0.001)
+    np.testing.assert_allclose(np.degrees(sigma[3:]), [15.8, 15.8, 15.8], atol=0.1)
+
+
+def test_a_covariance_that_is_none_is_refused(initial_pose: InitialPose) -> None:
+    for wrong in (np.diag([1.0, 1.0, 1.0, -1.0, 1.0, 1.0]), np.full((6, 6), np.nan)):
+        with pytest.raises(InputError, match='covariance'):
+            initial_pose.set(messages.pose_with_covariance_stamped('map', 0, GIVEN, wrong))
+    assert initial_pose.estimate() is None
+
+
+def test_a_newer_one_survives_that_an_older_one_was_used(initial_pose: InitialPose) -> None:
+    _give(initial_pose)
+    assert initial_pose.estimate() is not None
+    _give(initial_pose, pose=_pose(0.0, 9.0, 9.0))
+    initial_pose.done()
+    assert _pose_of(initial_pose)[0, 3] == 9.0
+    initial_pose.done()
+    assert initial_pose.estimate() is None

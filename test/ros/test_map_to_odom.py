@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -85,3 +86,28 @@ def test_after_a_jump_back_nothing_is_sent_until_a_new_fix(
     assert len(sent) == 1
     correction.update(np.eye(4), np.eye(4))
     assert len(sent) == 2
+
+
+def test_a_lost_pose_is_sent_no_more_until_the_next_fix(
+    correction: MapToOdom, sent: list[Any], clock: _Clock
+) -> None:
+    correction.update(np.eye(4), np.eye(4))
+    correction.suspend()
+    clock.now_ns += SECOND
+    correction.broadcast()
+    assert len(sent) == 1
+    clock.now_ns += SECOND
+    correction.update(np.eye(4), np.eye(4))
+    assert len(sent) == 2
+
+
+def test_a_correction_that_nothing_renews_ends(sent: list[Any], clock: _Clock) -> None:
+    correction = MapToOdom(
+        send=sent.append, now_ns=lambda: clock.now_ns, map_frame='map', odom_frame='odom',
+        tolerance_s=0.1, max_age_s=0.05,
+    )  # fmt: skip
+    correction.update(np.eye(4), np.eye(4))
+    time.sleep(0.06)
+    clock.now_ns += SECOND
+    correction.broadcast()
+    assert len(sent) == 1

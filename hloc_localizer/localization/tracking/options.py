@@ -105,6 +105,13 @@ class TrackingOptions(Options):
         2, 'The same where there is no prediction, for poses that are not strong by themselves.',
         minimum=1, maximum=100,
     )  # fmt: skip
+    first_position_sigma_m: float = option(
+        0.1, 'A first pose, or what several make together, is published when it is so certain ...',
+        minimum=1e-3, maximum=100.0,
+    )  # fmt: skip
+    first_rotation_sigma_deg: float = option(
+        2.0, '... and its rotation so certain.', minimum=0.01, maximum=180.0
+    )
     confirm_after_m: float = option(
         0.05, 'A pose confirms another one when taken so far from it, or ...',
         minimum=0.0, maximum=100.0,
@@ -114,7 +121,7 @@ class TrackingOptions(Options):
         minimum=0.0, maximum=180.0,
     )  # fmt: skip
     strong_inliers: int = option(
-        50, 'A first pose with so many inliers is published at once (not of a learned front end).',
+        50, 'A first pose with so many inliers is published at once, unless a network matched.',
         minimum=4, maximum=100000,
     )  # fmt: skip
     shared_errors: float = option(
@@ -124,12 +131,23 @@ class TrackingOptions(Options):
         minimum=1.0,
         maximum=1000.0,
     )
+    network_errors: float = option(
+        4.0,
+        'The same for poses that a network matched, on top: with little of the map in view they '
+        'are off by more than their covariance says.',
+        minimum=1.0,
+        maximum=1000.0,
+    )
     max_position_sigma_m: float = option(
         0.25, 'The pose is lost when its standard deviation is larger.', minimum=1e-3, maximum=100.0
     )
     max_rotation_sigma_deg: float = option(
         5.0, 'The pose is lost when that of its rotation is larger.', minimum=0.01, maximum=180.0
     )
+    supposed_for_s: float = option(
+        10.0, "How long a person's word (initialpose) is believed without a pose that agrees.",
+        minimum=0.0, maximum=3600.0,
+    )  # fmt: skip
     check_period_s: float = option(
         1.0, 'While all goes well, the whole map is searched as often as this, as a check.',
         minimum=0.0, maximum=3600.0,
@@ -140,8 +158,7 @@ class TrackingOptions(Options):
     )  # fmt: skip
     max_image_size: int = option(
         400,
-        'Longest side to which images are reduced while all goes well (sift); the whole image '
-        'is used for searching.',
+        'Longest side to which images are reduced while all goes well (sift).',
         minimum=64,
         maximum=20000,
     )

@@ -89,6 +89,7 @@ class PoseTracker:
         self._rival: _Rival | None = None
         self._stamp_ns: int | None = None
         self._entered_ns: int | None = None
+        self._supposed_ns: int | None = None
         self._odom_from_body: Array | None = None
         self._unaided_s = 0.0
 
@@ -126,8 +127,10 @@ class PoseTracker:
         """
         Take a person's word for the pose at the last image (``initialpose``).
 
-        It replaces the estimate and is not published: only a pose that agrees makes it one.
+        It replaces the estimate and is not published: only a pose that agrees makes it one. After
+        ``supposed_for_s`` it is forgotten.
         """
+        self._supposed_ns = self._stamp_ns
         self._estimate = estimate
         self._proven = False
         self._rival = None
@@ -190,6 +193,8 @@ class PoseTracker:
     def _forget_what_became_too_uncertain(self) -> None:
         if self._rival is not None and self._uncertain(self._rival.estimate):
             self._rival = None
+        if self._word_is_old():
+            self._estimate = None
         if self._estimate is None or not self._uncertain(self._estimate):
             return
         if self._state.has_pose:
@@ -197,6 +202,11 @@ class PoseTracker:
         if self._uncertain(self._estimate, factor=_USELESS):
             self._estimate = None
             self._proven = False
+
+    def _word_is_old(self) -> bool:
+        if self._proven or self._supposed_ns is None or self._stamp_ns is None:
+            return False
+        return self._stamp_ns - self._supposed_ns > self.options.supposed_for_s * 1e9
 
     def _uncertain(self, estimate: PoseEstimate, factor: float = 1.0) -> bool:
         known = (
@@ -230,7 +240,7 @@ class PoseTracker:
         if not fix.searched_everywhere:
             return Verdict.DISAGREES
         rival = self._rival = self._joined(self._rival, fix)
-        if rival.count >= self._needed(fix):
+        if rival.count >= self._needed(fix) and self._certain_enough(rival.estimate):
             jumped = self._proven
             self._enter(rival.estimate)
             return Verdict.JUMPED if jumped else Verdict.ENTERED
@@ -240,7 +250,7 @@ class PoseTracker:
         """Count a pose with those before it, if it agrees and shows something new."""
         pose = fix.estimate.map_from_body
         if rival is None or not self._agrees(rival.estimate, fix):
-            return _Rival(fix.estimate, 1, pose)
+            return _Rival(self._measured(fix), 1, pose)
         metres, radians = transforms.pose_distance(rival.counted, pose)
         options = self.options
         far = metres >= options.confirm_after_m
@@ -248,6 +258,12 @@ class PoseTracker:
             return rival
         estimate = rival.estimate.corrected(self._measured(fix))
         return _Rival(estimate, rival.count + 1, pose)
+
+    def _certain_enough(self, first: PoseEstimate) -> bool:
+        return (
+            first.position_sigma_m <= self.options.first_position_sigma_m
+            and first.rotation_sigma_deg <= self.options.first_rotation_sigma_deg
+        )
 
     def _needed(self, fix: Fix) -> int:
         """Return how many poses in a row must agree before they count."""

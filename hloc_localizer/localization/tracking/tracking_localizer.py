@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,8 @@ class TrackedFrame:
     """The pose of the body to publish; None unless the state has one."""
     camera: PoseEstimate | None
     """The same of the camera."""
+    prior: Array | None = None
+    """(4, 4) ``map_from_camera`` that was predicted or supposed."""
 
     @property
     def localization(self) -> Localization:
@@ -90,9 +93,10 @@ class TrackingLocalizer:
         camera: Camera,
         stamp_ns: int,
         *,
-        odom_from_body: Array | None = None,
+        odom_from_body: Array | Callable[[], Array | None] | None = None,
         body_from_camera: Array | None = None,
         camera_name: str = '',
+        supposed: PoseEstimate | None = None,
     ) -> TrackedFrame:
         """
         Localize the next image.
@@ -100,43 +104,63 @@ class TrackingLocalizer:
         :param image: (H, W) grey or (H, W, 3) RGB.
         :param stamp_ns: when it was taken; an image that is older than the last one, or not newer
             than the last one of its camera, changes nothing and is refused as stale.
-        :param odom_from_body: (4, 4) from the odometry at that time, if there is any.
+        :param odom_from_body: (4, 4) from the odometry at that time, if there is any; or what gives
+            it, which is asked after the features are extracted, so that waiting for it is free.
         :param body_from_camera: (4, 4) mounting of the camera; None: the camera is the body.
         :param camera_name: which camera, where there are several on the body.
+        :param supposed: where a person says that the body is at that time.
         """
         mounting = np.eye(4) if body_from_camera is None else body_from_camera
+        last_ns = self.tracker.stamp_ns
         twice = self._stamps_ns.get(camera_name) == stamp_ns
-        if twice or not self.tracker.advance(stamp_ns, odom_from_body):
+        if twice or (last_ns is not None and stamp_ns < last_ns):
             stale = refused(Reason.STALE, {})
             return TrackedFrame(self.tracker.state, stale, False, Reason.STALE, None, None)
         self._stamps_ns[camera_name] = stamp_ns
         with self._threads:
-            found, everywhere = self._find(image, camera, stamp_ns, mounting)
+            quick = self.tracker.state is State.LOCALIZED
+            query = self.localizer.prepare(image, camera, self._quick_front_end if quick else None)
+            self.tracker.advance(
+                stamp_ns, odom_from_body() if callable(odom_from_body) else odom_from_body
+            )
+            if supposed is not None:
+                self.tracker.suppose(supposed)
+            prediction = self.tracker.prediction
+            found, everywhere = self._find(query, stamp_ns, mounting)
         verdict = self.tracker.correct(self._fix(found, everywhere, mounting))
-        return self._frame(found, verdict, mounting)
+        frame = self._frame(found, verdict, mounting)
+        if prediction is None:
+            return frame
+        return dataclasses.replace(frame, prior=prediction.map_from_body @ mounting)
 
     def _find(
-        self, image: NDArray[np.uint8], camera: Camera, stamp_ns: int, mounting: Array
+        self, query: Query | Localization, stamp_ns: int, mounting: Array
     ) -> tuple[Localization, bool]:
         """Return what the image gives, and whether the whole map was searched for it."""
+        if isinstance(query, Localization):
+            return query, False
         tracker = self.tracker
         prediction = tracker.prediction
         expected = None if prediction is None else prediction.seen_from(mounting)
-        due = self._search_due(stamp_ns)
-        quick = tracker.state is State.LOCALIZED and not due
-        query = self.localizer.prepare(image, camera, self._quick_front_end if quick else None)
-        if isinstance(query, Localization):
-            return query, False
         if expected is None or not tracker.proven:
             return self._search(query, stamp_ns, expected), True
+        due = self._search_due(stamp_ns)
         if tracker.state is State.LOCALIZED and due:
             found = self._search(query, stamp_ns)
             return (found, True) if found.localized else (self._guided.find(query, expected), False)
         near = self._guided.find(query, expected)
+        if tracker.state is State.LOCALIZED and near.reason is Reason.UNPREDICTABLE:
+            # A slow camera without odometry: each image has to be searched for.
+            return self._search_whole_image(query, stamp_ns), True
         if (near.localized and not tracker.doubted) or not due:
             return near, False
         found = self._search(query, stamp_ns)
         return (found, True) if found.localized or not near.localized else (near, False)
+
+    def _search_whole_image(self, quick: Query, stamp_ns: int) -> Localization:
+        """Search the whole map after all for an image that was reduced for a quick look."""
+        query = self.localizer.prepare(quick.image, quick.camera)
+        return query if isinstance(query, Localization) else self._search(query, stamp_ns)
 
     def _search(
         self, query: Query, stamp_ns: int, supposed: PoseEstimate | None = None
@@ -144,6 +168,10 @@ class TrackingLocalizer:
         """Search the whole map, and around a pose that a person supposes."""
         self._searched_ns = stamp_ns
         return self.localizer.search(query, None if supposed is None else supposed.map_from_body)
+
+    def search_next(self) -> None:
+        """Search the whole map for the next image, whatever the prediction gives."""
+        self._searched_ns = None
 
     def _search_due(self, stamp_ns: int) -> bool:
         """Tell whether the whole map is to be searched, whatever the prediction gives."""
@@ -156,11 +184,13 @@ class TrackingLocalizer:
     def _fix(self, found: Localization, everywhere: bool, mounting: Array) -> Fix | None:
         if found.map_from_camera is None or found.covariance is None:
             return None
-        camera = PoseEstimate(found.map_from_camera, found.covariance)
+        by_network = self.localizer.matches_by_network
+        factor = self.options.network_errors if by_network else 1.0
+        camera = PoseEstimate(found.map_from_camera, found.covariance * factor)
         return Fix(
             camera.seen_from(transforms.invert(mounting)),
             searched_everywhere=everywhere,
-            strong=found.inliers >= self.options.strong_inliers,
+            strong=found.inliers >= self.options.strong_inliers and not by_network,
         )
 
     def _frame(self, found: Localization, verdict: Verdict | None, mounting: Array) -> TrackedFrame:

@@ -225,6 +225,17 @@ def test_a_wrong_word_of_a_person_is_overruled() -> None:
     assert robot.error_m() < 0.01
 
 
+def test_the_word_of_a_person_is_forgotten_after_a_while() -> None:
+    robot = Robot()
+    robot.step(None)
+    robot.tracker.suppose(PoseEstimate(pose(30.0), np.eye(6) * 0.05))
+    for _ in range(round(OPTIONS.supposed_for_s * SECOND / STEP)):
+        assert robot.tracker.prediction is not None
+        robot.step(None, metres=0.01)
+    robot.step(None, metres=0.01)
+    assert robot.tracker.prediction is None
+
+
 def test_map_to_odom_is_filtered_not_copied() -> None:
     robot = Robot()
     random = np.random.default_rng(5)

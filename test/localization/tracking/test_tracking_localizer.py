@@ -145,6 +145,19 @@ def test_without_odometry_a_stream_is_still_localized(
     assert np.max(errors) < 0.1
 
 
+@pytest.mark.parametrize('period_ms', [33, 150])
+def test_without_odometry_slow_and_fast_cameras_are_localized(
+    localizer: Localizer, frames: list[Frame], camera: Camera, period_ms: int
+) -> None:
+    """At 30 Hz it is searched near the prediction, at 7 Hz that is too uncertain."""
+    stream = TrackingLocalizer(localizer)
+    for number in range(5):
+        stamp_ns = number * period_ms * 1_000_000
+        tracked = stream.localize(frames[55].image, camera, stamp_ns)
+        assert tracked.entered, tracked.reason
+        assert ('retrieve' in tracked.image.stage_ms) == (number == 0 or period_ms > 100)
+
+
 def test_a_camera_beside_the_body_gives_the_same_poses_of_the_body(
     localizer: Localizer, frames: list[Frame], camera: Camera
 ) -> None:

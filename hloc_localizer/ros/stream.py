@@ -1,0 +1,116 @@
+"""The images of the node as one stream, with the odometry of TF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.errors import InputError
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization.tracking import PoseEstimate, TrackedFrame, TrackingLocalizer
+from hloc_localizer.ros.frame_processor import TransformLookup
+
+Array = NDArray[np.float64]
+
+_PATIENCE = 3
+"""Images in a row without odometry after which it is waited for only now and then: ..."""
+
+_RETRY = 10
+"""... at every tenth image."""
+
+
+@dataclass(frozen=True)
+class StreamedFrame:
+    """What the tracker knows at an image, and the odometry it was given."""
+
+    tracked: TrackedFrame
+    odom_from_base: Array | None
+    """(4, 4) at the stamp of the image."""
+    odometry_problem: str
+    """Why there is none; else empty."""
+
+
+class Stream:
+    """Hands images to the tracker, each with the odometry at its stamp."""
+
+    def __init__(
+        self,
+        *,
+        localizer: TrackingLocalizer,
+        transforms_lookup: TransformLookup,
+        odom_frame: str,
+        base_frame: str,
+        timeout_s: float,
+    ) -> None:
+        """
+        Begin without a pose.
+
+        :param timeout_s: how long the odometry of an image is waited for. A robot that has none is
+            not made to wait for it at each image.
+        """
+        self._localizer = localizer
+        self._transforms = transforms_lookup
+        self._odom_frame = odom_frame
+        self._base_frame = base_frame
+        self._timeout_s = timeout_s
+        self._missed = 0
+
+    def reset(self) -> None:
+        """Begin anew: time jumped back."""
+        self._localizer.reset()
+
+    def search_next(self) -> None:
+        """Search the whole map for the next image."""
+        self._localizer.search_next()
+
+    def localize(
+        self,
+        image: NDArray[np.uint8],
+        camera: Camera,
+        stamp_ns: int,
+        *,
+        base_from_camera: Array,
+        camera_name: str,
+        supposed: PoseEstimate | None = None,
+    ) -> StreamedFrame:
+        """
+        Localize the next image.
+
+        :param base_from_camera: (4, 4) mounting.
+        :param supposed: where a person says that the base is.
+        """
+        given: list[Array] = []
+        problem = ''
+
+        def odometry() -> Array | None:
+            nonlocal problem
+            try:
+                given.append(self._odom_from_base(stamp_ns))
+            except InputError as error:
+                problem = str(error)
+                return None
+            return given[0]
+
+        tracked = self._localizer.localize(
+            image,
+            camera,
+            stamp_ns,
+            odom_from_body=odometry,
+            body_from_camera=base_from_camera,
+            camera_name=camera_name,
+            supposed=supposed,
+        )
+        return StreamedFrame(tracked, given[0] if given else None, problem)
+
+    def _odom_from_base(self, stamp_ns: int) -> Array:
+        patient = self._missed < _PATIENCE or self._missed % _RETRY == 0
+        timeout_s = self._timeout_s if patient else 0.0
+        try:
+            found = self._transforms.lookup(self._odom_frame, self._base_frame, stamp_ns, timeout_s)
+        except InputError:
+            self._missed += 1
+            raise
+        self._missed = 0
+        return found
