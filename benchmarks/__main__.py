@@ -1,4 +1,4 @@
-"""``python -m benchmarks [lounge|device|references|...] ...``: each measures and prints a table."""
+"""``python -m benchmarks [lounge|device|covariance|...] ...``: each measures, prints a table."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ _MODULES = {
     'tracking': 'tracking',
     'device': 'device_stages',
     'references': 'references',
+    'covariance': 'covariance',
+    'window': 'window',
     'interrupted': 'interrupted',
     'fuzz': 'fuzz',
     'endurance': 'endurance',

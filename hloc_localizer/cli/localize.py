@@ -113,6 +113,8 @@ def frame_as_dict(localized: LocalizedFrame) -> dict[str, Any]:
             'quaternion_xyzw': quaternion_from_rotation(pose[:3, :3]).tolist(),
         },
         'covariance': None if result.covariance is None else result.covariance.tolist(),
+        'success_probability': result.success_probability,
+        'alternatives': [one.pose.tolist() for one in result.alternatives],
         'inliers': int(result.inliers),
         'matches': int(result.matches),
         'candidates': list(result.candidates),

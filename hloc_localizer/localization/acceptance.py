@@ -50,19 +50,33 @@ def weigh(
     :param distinct_pixels: (D, 2) keypoints whose match stood out from all others before a pose
         was known, and agrees with it.
     """
-    found = _count_in_cells(camera, inlier_pixels)
-    expected = _count_in_cells(camera, visible_pixels)
-    judged = expected >= _MIN_EXPECTED
-    ratios = np.minimum(found[judged] / expected[judged], 1.0)
-    covariance = pose.covariance
+    ratios = found_in_cells(camera, inlier_pixels, visible_pixels)
+    position_sigma, rotation_sigma = largest_sigmas(pose.covariance)
     return Evidence(
         inliers=len(inlier_pixels),
         distinct=len(distinct_pixels),
         spread=_spread(camera, distinct_pixels),
         visible_ratio=float(ratios.mean()) if len(ratios) else 0.0,
-        position_sigma_m=float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1])),
-        rotation_sigma_deg=float(np.degrees(np.sqrt(np.linalg.eigvalsh(covariance[3:, 3:])[-1]))),
+        position_sigma_m=position_sigma,
+        rotation_sigma_deg=rotation_sigma,
     )
+
+
+def largest_sigmas(covariance: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the largest standard deviations of position (metres) and rotation (degrees)."""
+    position = np.linalg.eigvalsh(covariance[:3, :3])[-1]
+    rotation = np.linalg.eigvalsh(covariance[3:, 3:])[-1]
+    return float(np.sqrt(position)), float(np.degrees(np.sqrt(rotation)))
+
+
+def found_in_cells(
+    camera: Camera, inlier_pixels: NDArray[np.float64], visible_pixels: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the share of the visible points that are found, in each cell that has some."""
+    found = _count_in_cells(camera, inlier_pixels)
+    expected = _count_in_cells(camera, visible_pixels)
+    judged = expected >= _MIN_EXPECTED
+    return np.asarray(np.minimum(found[judged] / expected[judged], 1.0))
 
 
 _MIN_EXPECTED = 3

@@ -93,9 +93,10 @@ class PoseSolver:
             if pose is None:
                 return None
             pose, joined, visible = self._look_again(features, tree, camera, place, pose, matches)
-            inliers = self._relative_errors(features, camera, joined, pose) <= _MAX_ERROR_SIGMAS
-            distinct = self._relative_errors(features, camera, matches, pose) <= _MAX_ERROR_SIGMAS
-            pose = _widened(pose, self._options.covariance)
+            inliers = self.agreeing(features, camera, joined, pose.map_from_camera)
+            distinct = self.agreeing(features, camera, matches, pose.map_from_camera)
+            covariance = widened(pose.covariance, self._options.covariance)
+            pose = dataclasses.replace(pose, covariance=covariance)
             evidence = weigh(
                 camera,
                 pose,
@@ -137,7 +138,7 @@ class PoseSolver:
                 min_similarity=options.min_similarity,
                 radius_px=radius,
             )
-            agree = self._relative_errors(features, camera, first, pose) <= _MAX_ERROR_SIGMAS
+            agree = self.agreeing(features, camera, first, pose.map_from_camera)
             joined = first.subset(agree).joined(guided)
             again = self._refine(features, camera, joined, pose.map_from_camera)
             if again is None:
@@ -163,21 +164,43 @@ class PoseSolver:
             noise_px=self.noise.covariance_px(features, camera, matches, pose),
         )
 
-    def _relative_errors(
-        self, features: LocalFeatures, camera: Camera, matches: PointMatches, pose: RefinedPose
+    def sigmas(
+        self,
+        features: LocalFeatures,
+        camera: Camera,
+        matches: PointMatches,
+        pose: NDArray[np.float64] | None,
     ) -> NDArray[np.float64]:
-        """Return the errors of the matches at the pose, relative to their standard deviations."""
-        return relative_errors(
+        """
+        Expect of each residual the error of its keypoint and of its point, in pixels each axis.
+
+        :param pose: ``map_from_camera``; without one nothing is expected of the points.
+        """
+        if pose is None:
+            return self.noise.of_keypoints(features, matches)
+        noise = self.noise.covariance_px(features, camera, matches, pose)
+        return np.asarray(np.sqrt(0.5 * np.trace(noise, axis1=1, axis2=2)))
+
+    def agreeing(
+        self,
+        features: LocalFeatures,
+        camera: Camera,
+        matches: PointMatches,
+        pose: NDArray[np.float64],
+    ) -> NDArray[np.bool_]:
+        """Tell which matches agree with a pose, within what their standard deviations allow."""
+        errors = relative_errors(
             camera,
-            pose.map_from_camera,
+            pose,
             features.keypoints[matches.keypoint],
             self._runtime.points[matches.point],
-            self.noise.covariance_px(features, camera, matches, pose.map_from_camera),
+            self.noise.covariance_px(features, camera, matches, pose),
         )
+        return np.asarray(errors <= _MAX_ERROR_SIGMAS, np.bool_)
 
 
-def _widened(pose: RefinedPose, options: CovarianceOptions) -> RefinedPose:
+def widened(covariance: NDArray[np.float64], options: CovarianceOptions) -> NDArray[np.float64]:
+    """Add to the covariance (6, 6) of a solution what its matches cannot know."""
     rotation_floor = np.radians(options.rotation_floor_deg)
     floor = np.repeat([options.position_floor_m, rotation_floor], 3) ** 2
-    covariance = pose.covariance * options.sigma_scale**2 + np.diag(floor)
-    return dataclasses.replace(pose, covariance=covariance)
+    return np.asarray(covariance * options.sigma_scale**2 + np.diag(floor))

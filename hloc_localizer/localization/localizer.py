@@ -15,8 +15,10 @@ from hloc_localizer.features.registry import create_front_end, front_end_options
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.covariance import keypoint_sigma_px
 from hloc_localizer.localization.acceptance import judge, least_visible_ratio
+from hloc_localizer.localization.attempt import Attempt, unless_ambiguous
 from hloc_localizer.localization.hypothesis import Hypothesis, PoseSolver
 from hloc_localizer.localization.image_quality import why_few_features
+from hloc_localizer.localization.observation import Observation
 from hloc_localizer.localization.options import LocalizerOptions
 from hloc_localizer.localization.place_matching import create_matcher
 from hloc_localizer.localization.places import (
@@ -29,6 +31,9 @@ from hloc_localizer.localization.places import (
 from hloc_localizer.localization.point_matching import PointIndex
 from hloc_localizer.localization.result import Localization, Reason, Status, refused
 from hloc_localizer.localization.stage_clock import StageClock
+from hloc_localizer.localization.success import success_probability
+from hloc_localizer.localization.window_solver import WindowSolver
+from hloc_localizer.maps.calibration import Calibration
 from hloc_localizer.maps.map import Map
 from hloc_localizer.numeric_threads import NumericThreads
 from hloc_localizer.retrieval.registry import GlobalDescriptor, create_global_descriptor
@@ -36,26 +41,6 @@ from hloc_localizer.retrieval.registry import GlobalDescriptor, create_global_de
 _MIN_KEYPOINTS = 20
 _SPARSE_KEYPOINTS = 300
 """Fewer than this may be too few because of the image, not of the scene."""
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What came of trying some candidates."""
-
-    hypothesis: Hypothesis | None
-    reason: Reason
-    """What is against it; NONE when it may be published."""
-    matches: int
-    """Most matches to one place."""
-
-    def better(self, other: Attempt) -> Attempt:
-        """Return the one that is accepted, else the one with more evidence."""
-        return max(self, other, key=_worth)
-
-
-def _worth(attempt: Attempt) -> tuple[bool, int, int]:
-    distinct = attempt.hypothesis.evidence.distinct if attempt.hypothesis else -1
-    return attempt.reason is Reason.NONE, distinct, attempt.matches
 
 
 @dataclass(frozen=True)
@@ -87,13 +72,13 @@ class Localizer:
         :raises InputError: when the map's front end cannot be had on this machine.
         """
         self.map = map
-        self.options = options or LocalizerOptions()
+        self.options = calibrated_options(options or LocalizerOptions(), map.manifest.calibration)
         self.options.check()
         self._global_descriptors = map.runtime.global_descriptors.astype(np.float32)
         self._index = PointIndex(map.runtime)
         self._open()
-        self._threads = NumericThreads.for_one_operation(self.options.threads)
-        self._least_visible_ratio = least_visible_ratio(self._front_end, self.options.accept)
+        self.threads = NumericThreads.for_one_operation(self.options.threads)
+        self.least_visible_ratio = least_visible_ratio(self._front_end, self.options.accept)
         self.keypoint_sigma_px = keypoint_sigma_px(
             map.manifest.statistics.mean_reprojection_error_px
         )
@@ -182,11 +167,26 @@ class Localizer:
         :param prior: (4, 4) ``map_from_camera`` where it may have been taken: the map images
             around it are tried beside those retrieved, and must convince like those.
         """
+        return self.observe(image, camera, prior)[0]
+
+    def observe(
+        self,
+        image: NDArray[np.uint8],
+        camera: Camera,
+        prior: NDArray[np.float64] | None = None,
+    ) -> tuple[Localization, Observation | None]:
+        """
+        Localize an image and also return what it matched, for a :class:`Window`.
+
+        :returns: the result of :meth:`localize`, and the matches; None without a look at them.
+        """
         if self.closed:
             raise HlocLocalizerError('the localizer is closed; warm_up() makes it ready again')
-        with self._threads:
+        with self.threads:
             query = self.prepare(image, camera)
-            return query if isinstance(query, Localization) else self.search(query, prior)
+            if isinstance(query, Localization):
+                return query, None
+            return self.examine(query, prior)
 
     def localize_features(
         self, features: LocalFeatures, camera: Camera, global_descriptor: NDArray[np.float32]
@@ -200,7 +200,7 @@ class Localizer:
         clock = StageClock()
         if len(features) < _MIN_KEYPOINTS:
             return refused(Reason.NO_TEXTURE, clock.stage_ms())
-        with self._threads:
+        with self.threads:
             count = self._matcher.candidates
             candidates = retrieve(global_descriptor, self._global_descriptors, count)
             attempt = self._best_hypothesis(features, camera, candidates, None, clock)
@@ -231,6 +231,12 @@ class Localizer:
         Between the two, the features can be matched near a known pose, which may make the search
         unnecessary.
         """
+        return self.examine(query, prior)[0]
+
+    def examine(
+        self, query: Query, prior: NDArray[np.float64] | None = None
+    ) -> tuple[Localization, Observation]:
+        """Localize a prepared image as :meth:`search` does; return also what it matched."""
         features, camera, clock = query.features, query.camera, query.clock
         with clock('retrieve'):
             candidates = retrieve(
@@ -240,7 +246,15 @@ class Localizer:
             )
         attempt = self._best_hypothesis(features, camera, candidates, prior, clock)
         attempt = replace(attempt, reason=_cause(attempt.reason, query.image, features, candidates))
-        return self._result(features, attempt, candidates, clock)
+        result = self._result(features, attempt, candidates, clock)
+        accepted = attempt.hypothesis if result.localized else None
+        return result, Observation(
+            camera, features, candidates.images, tuple(attempt.matched), accepted, attempt.tried
+        )
+
+    def window_solver(self) -> WindowSolver:
+        """Return a solver for several images of this map at once."""
+        return WindowSolver(self.map.runtime, self._index, self._solver, self.options)
 
     def _refined(self, camera: Camera) -> Camera:
         """Return the calibration that building refined, for a camera that the map was made with."""
@@ -263,7 +277,7 @@ class Localizer:
         first, *others = self._matcher.attempts(candidates.images)
         attempt = self._attempt(features, tree, camera, first, prior, clock)
         for images in others:
-            if attempt.reason is not Reason.NONE:
+            if attempt.reason not in (Reason.NONE, Reason.AMBIGUOUS):
                 again = self._attempt(features, tree, camera, images, None, clock)
                 attempt = again.better(attempt)
         return attempt
@@ -289,20 +303,33 @@ class Localizer:
         order = sorted(range(len(places)), key=lambda place: -len(matches[place]))
         most = len(matches[order[0]]) if order else 0
         few = most < options.accept.min_distinct
-        attempt = Attempt(None, Reason.FEW_MATCHES if few else Reason.FEW_INLIERS, most)
+        reason = Reason.FEW_MATCHES if few else Reason.FEW_INLIERS
+        attempt = Attempt(None, reason, most, matches)
+        accepted: list[Hypothesis] = []
+        tried: list[Hypothesis] = []
         for place in order[: options.retrieval.max_places]:
-            if len(matches[place]) < options.accept.min_distinct:
+            # Once a pose is accepted, only a place with as many matches can be a rival of it.
+            least = options.accept.max_rival * accepted[0].evidence.distinct if accepted else 0.0
+            if len(matches[place]) < max(options.accept.min_distinct, least):
                 break
             hypothesis = self._solver.solve(
                 features, tree, camera, places[place], matches[place], clock
             )
             if hypothesis is None:
                 continue
-            verdict = judge(hypothesis.evidence, options.accept, self._least_visible_ratio)
-            attempt = Attempt(hypothesis, verdict, most).better(attempt)
+            tried.append(hypothesis)
+            verdict = judge(hypothesis.evidence, options.accept, self.least_visible_ratio)
+            attempt = Attempt(hypothesis, verdict, most, matches).better(attempt)
             if verdict is Reason.NONE:
-                break
-        return attempt
+                accepted.append(hypothesis)
+        attempt = replace(attempt, tried=tuple(tried))
+        return unless_ambiguous(attempt, accepted, options.accept)
+
+    def _success(self, hypothesis: Hypothesis) -> float | None:
+        learned = self.map.manifest.calibration
+        if learned is None or learned.success is None:
+            return None
+        return success_probability(learned.success, hypothesis.evidence)
 
     def _result(
         self,
@@ -314,18 +341,21 @@ class Localizer:
         best, reason = attempt.hypothesis, attempt.reason
         accepted = best is not None and reason is Reason.NONE
         names = self.map.runtime.image_names
+        retrieval_margin = margin(
+            candidates, self.map.runtime, self.options.retrieval.min_covisible
+        )
         return Localization(
             status=Status.LOCALIZED if accepted else Status.REFUSED,
             reason=reason,
             map_from_camera=best.pose.map_from_camera if best and accepted else None,
             covariance=best.pose.covariance if best and accepted else None,
+            success_probability=self._success(best) if best else None,
+            alternatives=attempt.alternatives(),
             inliers=best.evidence.inliers if best else 0,
             matches=len(best.matches) if best else attempt.matches,
             candidates=tuple(names[image] for image in candidates.images),
             retrieval_scores=tuple(float(score) for score in candidates.scores),
-            retrieval_margin=margin(
-                candidates, self.map.runtime, self.options.retrieval.min_covisible
-            ),
+            retrieval_margin=retrieval_margin,
             keypoints=features.keypoints[best.matches.keypoint] if best else _NO_PIXELS,
             points=self.map.runtime.points[best.matches.point].astype(np.float64)
             if best
@@ -336,6 +366,19 @@ class Localizer:
 
 
 _NO_PIXELS = np.zeros((0, 2), np.float32)
+
+
+def calibrated_options(options: LocalizerOptions, learned: Calibration | None) -> LocalizerOptions:
+    """Return options with what was learned about the map, unless they say otherwise."""
+    if learned is None or not options.covariance.calibrated:
+        return options
+    covariance = replace(
+        options.covariance,
+        sigma_scale=learned.sigma_scale,
+        position_floor_m=learned.position_floor_m,
+        rotation_floor_deg=learned.rotation_floor_deg,
+    )
+    return replace(options, covariance=covariance)
 
 
 def _cause(

@@ -44,10 +44,14 @@ class MatchNoise:
         by_position = reprojection_jacobian(camera, map_from_camera, points)[:, :, :3]
         known = unpacked_symmetric(self._runtime.point_covariance[matches.point])
         of_point = by_position @ known @ by_position.transpose(0, 2, 1)
-        scales = np.maximum(features.scales[matches.keypoint], 1.0)
-        of_keypoint = self._keypoint_sigma_px**2 * scales
+        of_keypoint = self.of_keypoints(features, matches) ** 2
         total = of_point + of_keypoint[:, None, None] * np.eye(2)
         # Behind the camera there is no projection; such a match is an outlier whatever its noise.
         hopeless = ~np.isfinite(total).all(axis=(1, 2))
         total[hopeless] = _LARGEST_POINT_SIGMA_PX**2 * np.eye(2)
         return np.asarray(total)
+
+    def of_keypoints(self, features: LocalFeatures, matches: PointMatches) -> NDArray[np.float64]:
+        """Return the standard deviation (M,) of the keypoints alone, in pixels each axis."""
+        scales = np.maximum(features.scales[matches.keypoint], 1.0)
+        return np.asarray(self._keypoint_sigma_px * np.sqrt(scales), np.float64)

@@ -74,6 +74,9 @@ class CovarianceOptions(Options):
     away, as the covariance of a least-squares solution assumes.
     """
 
+    calibrated: bool = option(
+        True, 'Take what calibrate stored in the map, where it did, in place of the three below.'
+    )
     sigma_scale: float = option(
         2.0, 'Factor on the standard deviations of the solution.', minimum=0.1, maximum=100.0
     )
@@ -126,6 +129,47 @@ class AcceptanceOptions(Options):
     max_rotation_sigma_deg: float = option(
         5.0, 'Largest standard deviation of the rotation.', minimum=1e-3, maximum=180.0
     )
+    max_rival: float = option(
+        0.5,
+        'Largest share of the matches of a pose that another one may have without making the '
+        'place ambiguous.',
+        minimum=0.05,
+        maximum=1.0,
+    )
+
+
+@dataclass(frozen=True)
+class WindowOptions(Options):
+    """Several frames solved as one, tied by odometry; the uncertainty of the ties adds up."""
+
+    duration_s: float = option(
+        4.0, 'How far back frames are solved together with the newest.', minimum=0.0, maximum=60.0
+    )
+    max_moments: int = option(10, 'Most frames solved together.', minimum=1, maximum=100)
+    min_translation_m: float = option(
+        0.05, 'A frame nearer than this to the one before replaces it.', minimum=0.0, maximum=10.0
+    )
+    min_rotation_deg: float = option(
+        3.0, 'Unless it is turned by more than this.', minimum=0.0, maximum=180.0
+    )
+    position_drift: float = option(
+        0.03,
+        'Standard deviation of odometry in each axis, relative to the way between two frames.',
+        minimum=0.0,
+        maximum=1.0,
+    )
+    rotation_drift: float = option(
+        0.03, 'The same about each axis, relative to the turn.', minimum=0.0, maximum=1.0
+    )
+    rotation_drift_deg_per_m: float = option(
+        0.5, 'What the way adds to it.', minimum=0.0, maximum=90.0
+    )
+    position_floor_m: float = option(
+        0.002, 'What is added to the position between two frames.', minimum=1e-4, maximum=1.0
+    )
+    rotation_floor_deg: float = option(
+        0.05, 'What is added to the rotation between two frames.', minimum=1e-3, maximum=45.0
+    )
 
 
 @dataclass(frozen=True)
@@ -137,6 +181,7 @@ class LocalizerOptions(Options):
     guided: GuidedMatchingOptions = option(GuidedMatchingOptions, 'The second look.')
     covariance: CovarianceOptions = option(CovarianceOptions, 'The published covariance.')
     accept: AcceptanceOptions = option(AcceptanceOptions, 'What is published.')
+    window: WindowOptions = option(WindowOptions, 'Several frames as one.')
     device: str = option(
         'auto', "Where a learned front end runs: 'auto', 'cpu', 'cuda' or 'cuda:N'."
     )

@@ -49,6 +49,18 @@ class Reason(enum.Enum):
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """One of the poses that an ambiguous place allows."""
+
+    pose: NDArray[np.float64]
+    """(4, 4) of the camera, or of the rig, in the map."""
+    covariance: NDArray[np.float64]
+    """(6, 6)."""
+    distinct: int
+    """How many matches that stood out from all others agree with it."""
+
+
+@dataclass(frozen=True)
 class Localization:
     """One image localized, or refused with a reason. An unaccepted pose is never in here."""
 
@@ -69,6 +81,10 @@ class Localization:
     """(M, 2) pixels of the matched query keypoints."""
     points: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
     """(M, 3) the map points they are matched to."""
+    alternatives: tuple[Alternative, ...] = ()
+    """When the place is ambiguous: all poses that it allows, the likeliest first."""
+    success_probability: float | None = None
+    """Of the best pose that was found, accepted or not; None where the map is not calibrated."""
     inlier_mask: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     """(M,) which of them agree with the pose."""
     stage_ms: Mapping[str, float] = field(default_factory=dict)
@@ -92,3 +108,29 @@ def refused(reason: Reason, stage_ms: Mapping[str, float]) -> Localization:
         candidates=(),
         stage_ms=stage_ms,
     )
+
+
+@dataclass(frozen=True)
+class JointLocalization:
+    """Several images localized as one, or refused with a reason."""
+
+    status: Status
+    reason: Reason
+    map_from_rig: NDArray[np.float64] | None
+    """(4, 4) pose of the rig at the newest moment; None when refused."""
+    covariance: NDArray[np.float64] | None
+    """(6, 6) of x y z (metres) and rotations about the fixed map axes x y z (radians)."""
+    inliers: int
+    """Map points that agree, each counted once."""
+    distinct: int
+    """Those whose match stood out from all others before a pose was known."""
+    images: int
+    """How many images took part."""
+    alternatives: tuple[Alternative, ...] = ()
+    """When the place is ambiguous: all poses that it allows, the likeliest first."""
+    stage_ms: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def localized(self) -> bool:
+        """Whether there is a pose."""
+        return self.status is Status.LOCALIZED

@@ -12,6 +12,7 @@ import yaml
 
 from hloc_localizer.errors import MapError
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.maps.calibration import Calibration, SuccessModel
 from hloc_localizer.maps.container import camera_as_plain, camera_from_plain
 
 FORMAT_VERSION = 1
@@ -86,6 +87,8 @@ class Manifest:
     """How ``poses``, ``scale`` and ``gravity`` were found, in a word or two each."""
     statistics: Statistics = field(default_factory=Statistics)
     provenance: Provenance = field(default_factory=Provenance)
+    calibration: Calibration | None = None
+    """What ``calibrate`` learned, where it was run."""
     files: Mapping[str, FileRecord] = field(default_factory=dict)
     """By path relative to the map, with forward slashes; all files but ``map.yaml`` itself."""
 
@@ -192,6 +195,7 @@ def _as_plain(manifest: Manifest) -> dict[str, Any]:
             'packages': dict(provenance.packages),
             'options': dict(provenance.options),
         },
+        **({'calibration': manifest.calibration.as_plain()} if manifest.calibration else {}),
         'files': {name: dict(vars(record)) for name, record in sorted(manifest.files.items())},
     }
 
@@ -223,6 +227,9 @@ def _manifest(reader: _Reader) -> Manifest:
         methods=reader.mapping('methods', reader.text) if 'methods' in reader.values else {},
         statistics=_statistics(reader.inside('statistics')),
         provenance=_provenance(reader.inside('provenance')),
+        calibration=_calibration(reader.inside('calibration'))
+        if reader.values.get('calibration') is not None
+        else None,
         files=_files(reader.inside('files')),
     )
 
@@ -248,6 +255,22 @@ def _provenance(reader: _Reader) -> Provenance:
         seed=reader.get('seed', int),
         packages=reader.mapping('packages', reader.text),
         created=reader.get('created', str),
+    )
+
+
+def _calibration(reader: _Reader) -> Calibration:
+    success = None
+    if reader.values.get('success') is not None:
+        model = reader.inside('success')
+        success = SuccessModel(model.mapping('weights', model.number), model.real('bias'))
+    return Calibration(
+        sigma_scale=reader.positive('sigma_scale'),
+        position_floor_m=reader.positive('position_floor_m'),
+        rotation_floor_deg=reader.positive('rotation_floor_deg'),
+        frames=reader.get('frames', int),
+        mean_nees=reader.real('mean_nees'),
+        source=reader.get('source', str),
+        success=success,
     )
 
 
@@ -299,6 +322,14 @@ class _Reader:
 
     def real(self, key: str) -> float:
         return self.number(self._value(key))
+
+    def positive(self, key: str) -> float:
+        value = self.real(key)
+        if not 0.0 < value <= 100.0:
+            raise MapError(
+                f"{self.path}: '{self._full(key)}' is {value}, not above 0 and at most 100"
+            )
+        return value
 
     def inside(self, key: str) -> _Reader:
         return _Reader(self.path, self._value(key), self._full(key))

@@ -96,6 +96,33 @@ def write_map(
         return writer.finish(manifest, runtime)
 
 
+def replace_manifest(map_path: Path, manifest: Manifest) -> None:
+    """
+    Put another manifest into a finished map, at once: a reader sees the old one or the new one.
+
+    The other files and their checksums, which the manifest holds, stay as they are.
+
+    :raises InputError: when the map cannot be written.
+    """
+    target = map_path / MANIFEST_NAME
+    beside = (
+        map_path.absolute().parent / f'.{map_path.absolute().name}.{MANIFEST_NAME}.{os.getpid()}'
+    )
+    try:
+        try:
+            with beside.open('w', encoding='utf-8') as file:
+                file.write(manifest.to_yaml())
+                file.flush()
+                os.fsync(file.fileno())
+            beside.chmod(target.stat().st_mode & 0o777)
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+        _sync(map_path)
+    except OSError as error:
+        raise InputError(f'{target}: cannot be written ({error.strerror})') from error
+
+
 class MapWriter:
     """
     A map in the making: use as a context, put files under :attr:`path`, then :meth:`finish`.

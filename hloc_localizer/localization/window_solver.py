@@ -1,0 +1,239 @@
+"""Solves a window or a rig: one pose from the matches of several images, judged on all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.geometry.generalized_pose import RigView, estimate_generalized_pose, propose
+from hloc_localizer.geometry.pose_chain import ChainPose, Tie, refine_chain
+from hloc_localizer.localization.acceptance import Evidence, found_in_cells, largest_sigmas
+from hloc_localizer.localization.hypothesis import PoseSolver, widened
+from hloc_localizer.localization.observation import Observation
+from hloc_localizer.localization.options import LocalizerOptions
+from hloc_localizer.localization.point_matching import PointIndex, PointMatches
+from hloc_localizer.localization.second_look import SecondLook, SecondLooks
+from hloc_localizer.localization.window import Moment, MountedObservation
+from hloc_localizer.maps.runtime import RuntimeMap
+
+Array = NDArray[np.float64]
+
+_TRIED = 3
+"""Poses that get a second look."""
+
+
+@dataclass(frozen=True)
+class JointHypothesis:
+    """A pose of the rig at the newest moment, and what all moments say for it."""
+
+    map_from_rig: Array
+    covariance: Array
+    """(6, 6) as published."""
+    map_from_rigs: tuple[Array, ...]
+    """The poses at all moments, oldest first."""
+    distinct_by_moment: tuple[int, ...]
+    """Map points at each moment that stood out before a pose was known and agree with it."""
+    evidence: Evidence
+    """Over all moments; each map point counts once."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """The matches of an observation, those to all places in a row."""
+
+    matches: PointMatches
+    groups: NDArray[np.intp]
+    proposals: Array
+
+
+class WindowSolver:
+    """Finds the poses that several images, taken together, speak for."""
+
+    def __init__(
+        self,
+        runtime: RuntimeMap,
+        index: PointIndex,
+        solver: PoseSolver,
+        options: LocalizerOptions,
+    ) -> None:
+        """
+        Prepare for a map.
+
+        :param solver: knows how far off matches may be.
+        """
+        self._points = runtime.points
+        self._looks = SecondLooks(runtime, index, solver, options.guided)
+        self._options = options
+        self._prepared: WeakKeyDictionary[Observation, _Prepared] = WeakKeyDictionary()
+
+    def solve(self, moments: Sequence[Moment], ties: Sequence[Tie]) -> list[JointHypothesis]:
+        """
+        Find the poses of the rig at the newest moment.
+
+        :param ties: one between each two successive moments.
+        :returns: distinct poses, the one with most evidence first.
+        """
+        found = estimate_generalized_pose(
+            self._as_one_rig(moments, ties), self._options.absolute_pose
+        )
+        least = self._options.accept.max_rival * found[0].score if found else 0.0
+        hypotheses = [
+            self._looked_again(moments, ties, pose.map_from_rig)
+            for pose in found[:_TRIED]
+            if pose.score >= least
+        ]
+        return sorted(
+            (one for one in hypotheses if one is not None),
+            key=lambda one: -one.evidence.distinct,
+        )
+
+    def _as_one_rig(self, moments: Sequence[Moment], ties: Sequence[Tie]) -> list[RigView]:
+        """Tie all observations to the newest pose; the older, the more loosely."""
+        views: list[RigView] = []
+        newest_from_older, position_variance, rotation_variance = np.eye(4), 0.0, 0.0
+        for moment, tie in zip(reversed(moments), [*reversed(ties), None], strict=True):
+            for mounted in moment.mounted:
+                prepared = self._prepare(mounted.observation)
+                mounting = newest_from_older @ mounted.rig_from_camera
+                moved = dataclasses.replace(mounted, rig_from_camera=mounting)
+                views.append(
+                    RigView(
+                        self._looks.view(moved, prepared.matches),
+                        prepared.groups,
+                        position_sigma_m=float(np.sqrt(position_variance)),
+                        rotation_sigma=float(np.sqrt(rotation_variance)),
+                        proposals=prepared.proposals,
+                    )
+                )
+            if tie is not None:
+                newest_from_older = newest_from_older @ transforms.invert(tie.older_from_newer)
+                lever = float(np.linalg.norm(newest_from_older[:3, 3]))
+                rotation_variance += tie.rotation_sigma**2
+                position_variance += tie.position_sigma_m**2 + (tie.rotation_sigma * lever) ** 2
+        return views
+
+    def _prepare(self, observation: Observation) -> _Prepared:
+        """Collect the matches of an observation: those of its pose if it has one, else all."""
+        known = self._prepared.get(observation)
+        if known is not None:
+            return known
+        accepted = observation.accepted
+        if accepted is not None:
+            matches = accepted.matches.subset(accepted.inliers)
+            groups = np.zeros(len(matches), np.intp)
+            prepared = _Prepared(matches, groups, accepted.pose.map_from_camera[None])
+        else:
+            matches = observation.first_matches
+            sizes = [len(place) for place in observation.places]
+            groups = np.repeat(np.arange(len(sizes)), sizes)
+            view = RigView(self._looks.view(MountedObservation(observation), matches), groups)
+            prepared = _Prepared(matches, groups, propose(view, self._options.absolute_pose))
+        self._prepared[observation] = prepared
+        return prepared
+
+    def _looked_again(
+        self, moments: Sequence[Moment], ties: Sequence[Tie], map_from_rig: Array
+    ) -> JointHypothesis | None:
+        """Search the points that each image should show, and refine all poses with them."""
+        poses = _carried_back(ties, map_from_rig)
+        looks: list[list[SecondLook]] = []
+        chain: ChainPose | None = None
+        radius = self._options.guided.radius_px
+        for _ in range(max(self._options.guided.rounds, 1)):
+            looks = [
+                [
+                    self._looks.look(
+                        mounted, self._prepare(mounted.observation).matches, pose, radius
+                    )
+                    for mounted in moment.mounted
+                ]
+                for moment, pose in zip(moments, poses, strict=True)
+            ]
+            chain = refine_chain([[look.view for look in at] for at in looks], ties, poses)
+            if chain is None:
+                return None
+            poses, radius = list(chain.map_from_rigs), 0.5 * self._options.guided.radius_px
+        assert chain is not None
+        return self._weighed(looks, chain)
+
+    def _weighed(self, looks: Sequence[Sequence[SecondLook]], chain: ChainPose) -> JointHypothesis:
+        """Collect the evidence of all moments for the poses of a chain."""
+        shares, inliers, distinct = [np.zeros(0)], [_NO_POINTS], []
+        for at, map_from_rig in zip(looks, chain.map_from_rigs, strict=True):
+            first = [_NO_POINTS]
+            for look in at:
+                observation = look.mounted.observation
+                agreeing = self._looks.agreeing(look.mounted, look.matches, map_from_rig)
+                pixels = observation.features.keypoints[agreeing.keypoint].astype(np.float64)
+                shares.append(found_in_cells(observation.camera, pixels, look.visible))
+                inliers.append(agreeing.point)
+                first.append(
+                    self._looks.agreeing(
+                        look.mounted, observation.first_matches, map_from_rig
+                    ).point
+                )
+            distinct.append(np.unique(np.concatenate(first)))
+        covariance = widened(chain.covariance, self._options.covariance)
+        position_sigma, rotation_sigma = largest_sigmas(covariance)
+        points, found = np.unique(np.concatenate(distinct)), np.concatenate(shares)
+        camera = next(look.view.camera for at in looks for look in at)
+        positions = self._points[points].astype(np.float64)
+        return JointHypothesis(
+            map_from_rig=chain.map_from_rig,
+            covariance=covariance,
+            map_from_rigs=chain.map_from_rigs,
+            distinct_by_moment=tuple(len(one) for one in distinct),
+            evidence=Evidence(
+                inliers=len(np.unique(np.concatenate(inliers))),
+                distinct=len(points),
+                spread=spread_of_directions(camera, positions, chain.map_from_rig),
+                visible_ratio=float(found.mean()) if len(found) else 0.0,
+                position_sigma_m=position_sigma,
+                rotation_sigma_deg=rotation_sigma,
+            ),
+        )
+
+
+_NO_POINTS = np.zeros(0, np.intp)
+
+
+def _carried_back(ties: Sequence[Tie], newest: Array) -> list[Array]:
+    """Return the poses, oldest first, that odometry gives from the newest one."""
+    poses = [newest]
+    for tie in reversed(ties):
+        poses.insert(0, poses[0] @ transforms.invert(tie.older_from_newer))
+    return poses
+
+
+_STEPS = 16
+
+
+def spread_of_directions(camera: Camera, points: Array, map_from_rig: Array) -> float:
+    """
+    Return how widely points lie around a rig, relative to the field of view of a camera.
+
+    The same measure as the spread of pixels in one image, of unit directions instead: the product
+    of the two largest standard deviations.
+
+    :param points: (N, 3) in the map.
+    """
+    if len(points) < 3:
+        return 0.0
+    offsets = points - map_from_rig[:3, 3]
+    directions = offsets / np.maximum(np.linalg.norm(offsets, axis=1, keepdims=True), 1e-9)
+    columns, rows = (np.linspace(0, size - 1, _STEPS) for size in camera.image_size)
+    everywhere = camera.rays(np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2))
+    everywhere = everywhere[np.all(np.isfinite(everywhere), axis=1)]
+    return _area(directions) / max(_area(everywhere), 1e-9)
+
+
+def _area(directions: Array) -> float:
+    smallest_first = np.linalg.eigvalsh(np.cov(directions.T))
+    return float(np.sqrt(max(smallest_first[-1] * smallest_first[-2], 0.0)))
