@@ -23,6 +23,9 @@ _LEAST_SIGMA = np.repeat([0.25, np.radians(5.0)], 3)
 """No person points more exactly, in metres and radians. RViz says zero for what it does not ask:
 height, roll and pitch."""
 
+_LARGEST = 1e7
+"""Metres and square metres; larger numbers lose the digits of a pose, or overflow."""
+
 _UNSAID_SIGMA = np.repeat([0.5, np.radians(15.0)], 3)
 
 
@@ -70,6 +73,8 @@ class InitialPose:
                 'the fixed frame)'
             )
         pose = messages.pose_from_message(message.pose.pose)
+        if not np.all(np.abs(pose[:3, 3]) <= _LARGEST):
+            raise InputError('initialpose is further away than any map reaches')
         covariance = _at_least_a_guess(message.pose.covariance)
         odometry = self._odometry()
         with self._lock:
@@ -114,7 +119,8 @@ def _at_least_a_guess(covariance: Any) -> Array:
     """
     matrix = np.array(covariance, np.float64).reshape(6, 6)
     matrix = 0.5 * (matrix + matrix.T)
-    if not np.all(np.isfinite(matrix)) or np.linalg.eigvalsh(matrix)[0] < -1e-9:
+    bounded = bool(np.all(np.abs(matrix) <= _LARGEST))  # and a NaN is not
+    if not bounded or np.linalg.eigvalsh(matrix)[0] < -1e-9:
         raise InputError('initialpose has a covariance that is none')
     unsaid = np.diag(matrix) <= 0.0
     matrix[unsaid, :] = matrix[:, unsaid] = 0.0

@@ -117,6 +117,15 @@ def test_a_covariance_that_is_none_is_refused(initial_pose: InitialPose) -> None
     assert initial_pose.estimate() is None
 
 
+def test_numbers_that_would_overflow_are_refused(initial_pose: InitialPose) -> None:
+    with pytest.raises(InputError, match='further away'):
+        _give(initial_pose, pose=_pose(0.0, 1e300, 0.0))
+    huge = messages.pose_with_covariance_stamped('map', 0, GIVEN, np.eye(6) * 1e200)
+    with pytest.raises(InputError, match='covariance'):
+        initial_pose.set(huge)
+    assert initial_pose.estimate() is None
+
+
 def test_a_newer_one_survives_that_an_older_one_was_used(initial_pose: InitialPose) -> None:
     _give(initial_pose)
     assert initial_pose.estimate() is not None
