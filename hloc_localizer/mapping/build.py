@@ -306,10 +306,11 @@ def _matched(
     """Match images whose poses are recorded."""
     image_cameras = [list(cameras.values())[image.camera] for image in images]
     poses = np.stack([image.map_from_camera for image in images])
+    partners = options.pairs.for_front_end(front_end)
     pairs = sorted(
         {
-            *pairs_from_poses(image_cameras, poses, options.pairs),
-            *pairs_from_retrieval(retrieval.descriptors, poses, options.pairs),
+            *pairs_from_poses(image_cameras, poses, partners),
+            *pairs_from_retrieval(retrieval.descriptors, poses, partners),
         }
     )
     if not pairs:

@@ -89,10 +89,11 @@ def import_colmap(
         progress.stage('describe')
         retrieval = retrieval_of(map_images, describer, options.vlad, what=f'{path}: the images')
         described = retrieval.descriptors
+        partners = options.pairs.for_front_end(front_end)
         pairs = sorted({
-            *_pairs_of_model(model, options.pairs),
+            *_pairs_of_model(model, partners),
             *pairs_from_retrieval(
-                described, np.stack([i.map_from_camera for i in map_images]), options.pairs
+                described, np.stack([i.map_from_camera for i in map_images]), partners
             ),
         })  # fmt: skip
         progress.stage('match', len(pairs))

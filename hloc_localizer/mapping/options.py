@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hloc_localizer.features.learned.options import (
     AlikedOptions,
@@ -10,6 +10,7 @@ from hloc_localizer.features.learned.options import (
     SuperPointOptions,
     XFeatOptions,
 )
+from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.features.registry import front_end_names
 from hloc_localizer.features.sift import SiftOptions
 from hloc_localizer.options import Options, option
@@ -54,6 +55,15 @@ class PairOptions(Options):
     retrieved: int = option(
         4, 'Partners of each image by likeness of their global descriptors.', minimum=0, maximum=500
     )
+    learned_covisible: int = option(
+        8,
+        'Instead of covisible where a network matches, which takes longer for each pair.',
+        minimum=1,
+        maximum=500,
+    )
+    learned_retrieved: int = option(
+        2, 'Instead of retrieved where a network matches.', minimum=0, maximum=500
+    )
     sequential: int = option(
         8,
         'Without recorded poses: following images that each one is matched with.',
@@ -72,6 +82,12 @@ class PairOptions(Options):
     max_angle_deg: float = option(
         75.0, 'Largest angle between the optical axes.', minimum=5.0, maximum=180.0
     )
+
+    def for_front_end(self, front_end: FrontEnd) -> PairOptions:
+        """Return what holds for a front end."""
+        if front_end.nearest is not None:
+            return self
+        return replace(self, covisible=self.learned_covisible, retrieved=self.learned_retrieved)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from hloc_localizer.features.registry import create_front_end
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping.options import PairOptions
@@ -87,3 +90,11 @@ def test_cameras_of_two_kinds_are_paired_by_what_both_see() -> None:
     assert overlap[0, 1] < 0.2
     poses = np.tile(np.eye(4), (2, 1, 1))
     assert pairs_from_poses([CAMERA, narrow], poses, PairOptions(min_overlap=0.5)) == []
+
+
+def test_a_network_is_given_fewer_pairs() -> None:
+    options = PairOptions(covisible=9, retrieved=3, learned_covisible=5, learned_retrieved=1)
+    assert options.for_front_end(create_front_end('sift', {})) == options
+    network = SimpleNamespace(nearest=None)
+    fewer = options.for_front_end(network)  # type: ignore[arg-type]
+    assert (fewer.covisible, fewer.retrieved) == (5, 1)
