@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from hloc_localizer.errors import InputError, MapError
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.maps.runtime import RuntimeMap
-from hloc_localizer.maps.safetensors_io import Tensors, read_safetensors, write_safetensors
+from hloc_localizer.maps.safetensors_io import (
+    Tensors,
+    read_safetensors,
+    safetensors_size,
+    write_safetensors,
+)
 
 CONTAINER_VERSION = 1
 _RETRIEVAL_PREFIX = 'retrieval.'
@@ -44,10 +49,22 @@ def save_runtime(path: Path, runtime: RuntimeMap) -> None:
 
     :raises MapError: when the arrays contradict each other, naming one.
     """
-    arrays = {name: np.asarray(getattr(runtime, name)) for name in _SCHEMA}
-    _check(path, arrays, len(runtime.image_names), len(runtime.cameras))
+    arrays, metadata = _content(runtime)
+    own = {name: arrays[name] for name in _SCHEMA}
+    _check(path, own, len(runtime.image_names), len(runtime.cameras))
     for name, array in runtime.retrieval_arrays.items():
         _check_finite(path, _RETRIEVAL_PREFIX + name, array)
+    write_safetensors(path, arrays, metadata)
+
+
+def compiled_size(runtime: RuntimeMap) -> int:
+    """Return how many bytes :func:`save_runtime` would write."""
+    return safetensors_size(*_content(runtime))
+
+
+def _content(runtime: RuntimeMap) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    arrays = {name: np.asarray(getattr(runtime, name)) for name in _SCHEMA}
+    for name, array in runtime.retrieval_arrays.items():
         arrays[_RETRIEVAL_PREFIX + name] = array
     metadata = {
         'format': 'hloc_localizer.runtime',
@@ -55,7 +72,7 @@ def save_runtime(path: Path, runtime: RuntimeMap) -> None:
         'images': json.dumps(list(runtime.image_names)),
         'cameras': json.dumps([camera_as_plain(camera) for camera in runtime.cameras]),
     }
-    write_safetensors(path, arrays, metadata)
+    return arrays, metadata
 
 
 def load_runtime(path: Path) -> RuntimeMap:

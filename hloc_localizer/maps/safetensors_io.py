@@ -52,7 +52,33 @@ def write_safetensors(
     :param arrays: name to array of a bool, integer or float type.
     :param sync: wait until the file is on the disk.
     """
-    ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
+    ordered = _ordered(arrays)
+    text = _header(ordered, metadata)
+    with path.open('wb') as file:
+        file.write(len(text).to_bytes(8, 'little'))
+        file.write(text)
+        for _, array in ordered:
+            little = np.ascontiguousarray(array, array.dtype.newbyteorder('<'))
+            file.write(little.reshape(-1).view(np.uint8).data)
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
+
+
+def safetensors_size(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> int:
+    """Return how many bytes :func:`write_safetensors` would write."""
+    ordered = _ordered(arrays)
+    return 8 + len(_header(ordered, metadata)) + sum(array.nbytes for _, array in ordered)
+
+
+_Named = list[tuple[str, NDArray[Any]]]
+
+
+def _ordered(arrays: Mapping[str, NDArray[Any]]) -> _Named:
+    return sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
+
+
+def _header(ordered: _Named, metadata: Mapping[str, str]) -> bytes:
     header: dict[str, Any] = {'__metadata__': dict(sorted(metadata.items()))}
     begin = 0
     for name, array in ordered:
@@ -63,16 +89,7 @@ def write_safetensors(
         }
         begin += array.nbytes
     text = json.dumps(header, separators=(',', ':')).encode()
-    text += b' ' * (-(len(text) + 8) % _ALIGNMENT)
-    with path.open('wb') as file:
-        file.write(len(text).to_bytes(8, 'little'))
-        file.write(text)
-        for _, array in ordered:
-            little = np.ascontiguousarray(array, array.dtype.newbyteorder('<'))
-            file.write(little.reshape(-1).view(np.uint8).data)
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
+    return text + b' ' * (-(len(text) + 8) % _ALIGNMENT)
 
 
 def read_safetensors(path: Path) -> Tensors:

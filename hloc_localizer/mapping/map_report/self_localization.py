@@ -69,6 +69,7 @@ def localize_held_out(
     *,
     count: int,
     advance: Callable[[int], None],
+    absent: NDArray[np.bool_] | None = None,
 ) -> list[Trial]:
     """
     Localize some of a map's images in what remains of the map without the second around them.
@@ -80,16 +81,19 @@ def localize_held_out(
     :param features: of the I images.
     :param stamps_ns: (I,).
     :param count: how many images, evenly spread.
+    :param absent: (I,) images to leave out of the map throughout; they are localized like others.
     """
     images = len(whole.runtime.image_names)
+    absent = np.zeros(images, np.bool_) if absent is None else absent
     chosen = np.unique(np.linspace(0, images - 1, min(count, images)).round().astype(np.intp))
     fold = folds(stamps_ns)
     trials = []
     for number in range(FOLDS):
         tried = chosen[fold[chosen] == number]
-        if len(tried) == 0 or np.count_nonzero(fold != number) < 2:
+        gone = absent | (fold == number)
+        if len(tried) == 0 or np.count_nonzero(~gone) < 2:
             continue
-        trials += _tried(whole, fold == number, tried, features, advance)
+        trials += _tried(whole, gone, tried, features, advance)
     return sorted(trials, key=lambda trial: trial.image)
 
 
