@@ -19,14 +19,13 @@ import numpy as np
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.evaluation import References
 from hloc_localizer.evaluation.calibration import (
-    CHI_SQUARED,
     CalibrationSamples,
     collect_samples,
     learn_calibration,
-    nees_under,
     recorded_pose,
 )
 from hloc_localizer.localization import Localizer
+from hloc_localizer.localization.inflation import CHI_SQUARED, nees_under
 from hloc_localizer.localization.localizer import calibrated_options
 from hloc_localizer.localization.options import CovarianceOptions, LocalizerOptions
 from hloc_localizer.localization.success import probabilities

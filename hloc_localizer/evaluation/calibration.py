@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
 from hloc_localizer.evaluation.metrics import FALSE_FIX_DEG, FALSE_FIX_M
-from hloc_localizer.evaluation.nees import pose_error, pose_nees
 from hloc_localizer.geometry.absolute_pose import RefinedPose
+from hloc_localizer.geometry.covariance import pose_error
 from hloc_localizer.localization import Localizer, LocalizerOptions, Reason
 from hloc_localizer.localization.acceptance import judge
-from hloc_localizer.localization.hypothesis import Hypothesis, widened
+from hloc_localizer.localization.hypothesis import Hypothesis
+from hloc_localizer.localization.inflation import MIN_FRAMES, learn_inflation, narrowed, nees_under
 from hloc_localizer.localization.options import CovarianceOptions
 from hloc_localizer.localization.success import features_of, learn_success
 from hloc_localizer.maps.calibration import Calibration
@@ -25,9 +25,6 @@ from hloc_localizer.progress import Progress, SilentProgress
 from hloc_localizer.sources.frame import Frame, Source
 
 Array = NDArray[np.float64]
-
-MIN_FRAMES = 20
-_SMALLEST_FLOOR_M, _SMALLEST_FLOOR_DEG = 1e-4, 1e-3
 
 
 @dataclass
@@ -54,7 +51,7 @@ class CalibrationSamples:
         error = pose_error(pose.map_from_camera, truth)
         if is_right(error):
             self.errors.append(error)
-            self.covariances.append(_narrowed(pose.covariance, options))
+            self.covariances.append(narrowed(pose.covariance, options))
 
 
 def is_right(error: Array) -> bool:
@@ -182,7 +179,7 @@ def learn_calibration(samples: CalibrationSamples, source: str) -> Calibration:
             'longer recording of mapped places'
         )
     errors, covariances = np.array(samples.errors), np.array(samples.covariances)
-    options = widened_to_contain(fit_inflation(errors, covariances), errors, covariances)
+    options = learn_inflation(errors, covariances)
     return Calibration(
         sigma_scale=options.sigma_scale,
         position_floor_m=options.position_floor_m,
@@ -192,69 +189,3 @@ def learn_calibration(samples: CalibrationSamples, source: str) -> Calibration:
         source=source,
         success=learn_success(np.array(samples.features), np.array(samples.right)),
     )
-
-
-def nees_under(options: CovarianceOptions, errors: Array, covariances: Array) -> Array:
-    """Return the NEES (N,) of errors (N, 6) under inflated covariances of solutions."""
-    return np.array(
-        [pose_nees(e, widened(c, options))[2] for e, c in zip(errors, covariances, strict=True)]
-    )
-
-
-def fit_inflation(errors: Array, covariances: Array) -> CovarianceOptions:
-    """
-    Maximise the likelihood of errors under scaled covariances with floors.
-
-    :param errors: (N, 6).
-    :param covariances: (N, 6, 6) of the solutions.
-    """
-    start = CovarianceOptions()
-    logs = np.log([start.sigma_scale, start.position_floor_m, start.rotation_floor_deg])
-
-    def cost(parameters: Array) -> float:
-        inflated = widened(covariances, _inflation(parameters))
-        _, log_det = np.linalg.slogdet(inflated)
-        solved = np.linalg.solve(inflated, errors[:, :, None])[:, :, 0]
-        return float(np.mean(np.sum(errors * solved, axis=1) + log_det))
-
-    found = minimize(cost, logs, method='Nelder-Mead', options={'maxiter': 2000, 'xatol': 1e-3})
-    return _inflation(np.asarray(found.x, np.float64))
-
-
-_CONTAINED = 0.95
-CHI_SQUARED = 12.592
-"""The 95 % quantile of the chi-square distribution with 6 degrees of freedom."""
-
-
-def widened_to_contain(
-    options: CovarianceOptions, errors: Array, covariances: Array
-) -> CovarianceOptions:
-    """
-    Widen an inflation until the 95 % ellipsoid contains 95 % of the errors.
-
-    Errors have longer tails than a normal distribution; its likeliest width leaves too many out.
-    """
-    quantile = float(np.quantile(nees_under(options, errors, covariances), _CONTAINED))
-    factor = float(np.sqrt(max(1.0, quantile / CHI_SQUARED)))
-    return dataclasses.replace(
-        options,
-        sigma_scale=options.sigma_scale * factor,
-        position_floor_m=options.position_floor_m * factor,
-        rotation_floor_deg=options.rotation_floor_deg * factor,
-    )
-
-
-def _inflation(logs: Array) -> CovarianceOptions:
-    scale, position, rotation = np.exp(np.clip(logs, -12.0, 4.0))
-    return dataclasses.replace(
-        CovarianceOptions(),
-        sigma_scale=float(np.clip(scale, 0.1, 100.0)),
-        position_floor_m=float(np.clip(position, _SMALLEST_FLOOR_M, 10.0)),
-        rotation_floor_deg=float(np.clip(rotation, _SMALLEST_FLOOR_DEG, 90.0)),
-    )
-
-
-def _narrowed(covariance: Array, options: CovarianceOptions) -> Array:
-    """Undo what was added to the covariance of a solution."""
-    floor = widened(np.zeros((6, 6)), options)
-    return np.asarray((covariance - floor) / options.sigma_scale**2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hloc_localizer.geometry.covariance import pose_error
+from hloc_localizer.geometry.covariance import pose_error, squared_mahalanobis
 
 __all__ = ['pose_error', 'pose_nees']
 
@@ -27,15 +27,7 @@ def pose_nees(error: ArrayLike, covariance: ArrayLike | None) -> tuple[float, fl
         return float('nan'), float('nan'), float('nan')
     matrix = np.asarray(covariance, np.float64)
     return (
-        _squared_mahalanobis(error[:3], matrix[:3, :3]),
-        _squared_mahalanobis(error[3:], matrix[3:, 3:]),
-        _squared_mahalanobis(error, matrix),
+        squared_mahalanobis(error[:3], matrix[:3, :3]),
+        squared_mahalanobis(error[3:], matrix[3:, 3:]),
+        squared_mahalanobis(error, matrix),
     )
-
-
-def _squared_mahalanobis(error: Array, covariance: Array) -> float:
-    try:
-        whitened = np.linalg.solve(np.linalg.cholesky(covariance), error)
-    except np.linalg.LinAlgError:
-        return float('nan')
-    return float(whitened @ whitened)

@@ -74,3 +74,13 @@ def moved_along_body(
     adjoint[:3, 3:] = -transforms.hat(new[:3, 3] - old[:3, 3])
     moved = adjoint @ np.asarray(covariance, np.float64) @ adjoint.T
     return np.asarray(0.5 * (moved + moved.T))
+
+
+def squared_mahalanobis(error: ArrayLike, covariance: ArrayLike) -> float:
+    """Return ``error' inverse(covariance) error``; NaN where it is not positive definite."""
+    matrix = np.asarray(covariance, np.float64)
+    try:
+        whitened = np.linalg.solve(np.linalg.cholesky(matrix), np.asarray(error, np.float64))
+    except np.linalg.LinAlgError:
+        return float('nan')
+    return float(whitened @ whitened)

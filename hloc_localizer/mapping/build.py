@@ -36,6 +36,7 @@ from hloc_localizer.mapping.retrieval import (
     image_describer,
     retrieval_of,
 )
+from hloc_localizer.mapping.self_calibration import self_calibration
 from hloc_localizer.mapping.stage_files import (
     read_images,
     read_matches,
@@ -107,6 +108,9 @@ def build_map(
             advance=stages.begin('report', min(options.report.held_out, len(model.images))),
             stage_s=stages.ended,
         )
+        recorded = np.stack([image.map_from_camera for image in model.images])
+        truth = recorded if model.placement is None else model.poses
+        manifest = dataclasses.replace(manifest, calibration=self_calibration(trials, truth))
         stages.begin('write')
         _write_files(writer.path, model)
         manifest = writer.finish(manifest, runtime)

@@ -8,14 +8,12 @@ import pytest
 from hloc_localizer.errors import HlocLocalizerError
 from hloc_localizer.evaluation.calibration import (
     CalibrationSamples,
-    fit_inflation,
     is_right,
     learn_calibration,
-    nees_under,
-    widened_to_contain,
 )
 from hloc_localizer.localization.acceptance import Evidence
 from hloc_localizer.localization.hypothesis import widened
+from hloc_localizer.localization.inflation import fit_inflation, nees_under, widened_to_contain
 from hloc_localizer.localization.options import CovarianceOptions
 from hloc_localizer.localization.success import features_of, learn_success, success_probability
 

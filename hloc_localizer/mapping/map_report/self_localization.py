@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hloc_localizer.features.local_features import LocalFeatures
 from hloc_localizer.geometry.transforms import pose_distance
 from hloc_localizer.localization import Localizer
-from hloc_localizer.localization.result import Reason
+from hloc_localizer.localization.result import Localization, Reason
 from hloc_localizer.maps.map import Map
 from hloc_localizer.maps.quantisation import quantise_descriptors
 from hloc_localizer.maps.runtime import RuntimeMap
@@ -45,6 +45,8 @@ class Trial:
     translation_m: float
     """Distance from where the map has it; NaN when refused."""
     rotation_deg: float
+    localization: Localization | None = None
+    """What was found; None where nothing was tried."""
 
     @property
     def found(self) -> bool:
@@ -129,7 +131,9 @@ def _tried(
                 np.float64(value)
                 for value in pose_distance(found.map_from_camera, runtime.map_from_camera[image])
             )
-        trials.append(Trial(int(image), found.reason, float(metres), float(np.degrees(radians))))
+        trials.append(
+            Trial(int(image), found.reason, float(metres), float(np.degrees(radians)), found)
+        )
         advance(1)
     localizer.close()
     return trials
