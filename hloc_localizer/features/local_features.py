@@ -30,6 +30,18 @@ class LocalFeatures:
     def __len__(self) -> int:
         return len(self.keypoints)
 
+    def strongest(self, count: int) -> LocalFeatures:
+        """Return the first, which are the strongest."""
+        if count >= len(self):
+            return self
+        return LocalFeatures(
+            keypoints=self.keypoints[:count],
+            descriptors=self.descriptors[:count],
+            scores=self.scores[:count],
+            scales=self.scales[:count],
+            image_size=self.image_size,
+        )
+
 
 @dataclass(frozen=True)
 class Matches:

@@ -28,6 +28,12 @@ class RetrievalOptions(Options):
         minimum=1,
         maximum=500,
     )
+    learned_first_keypoints: int = option(
+        768,
+        'Strongest keypoints that a network is given with the first; with the others it gets all.',
+        minimum=50,
+        maximum=50000,
+    )
     learned_candidates: int = option(
         10,
         'Map images matched where the matcher is a network and the first give no pose.',

@@ -100,7 +100,8 @@ class NetworkMatcher:
     """
     Matches with all candidate images in one batch of a network such as LightGlue.
 
-    What was found for a query is remembered until the next one comes.
+    What was found for a query is remembered until the next one comes. For few images the strongest
+    keypoints do, in three quarters of the time.
     """
 
     def __init__(self, runtime: RuntimeMap, front_end: FrontEnd, options: RetrievalOptions) -> None:
@@ -119,7 +120,9 @@ class NetworkMatcher:
         images = [int(image) for place in places for image in place]
         new = [image for image in images if image not in self._found]
         if new:
-            found = self._front_end.match(query, [self._reference(image) for image in new])
+            few = len(images) <= self._options.learned_first_candidates
+            asked = query.strongest(self._options.learned_first_keypoints) if few else query
+            found = self._front_end.match(asked, [self._reference(image) for image in new])
             self._found.update(zip(new, found, strict=True))
         return [self._merged(place, self._found) for place in places]
 
