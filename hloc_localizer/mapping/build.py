@@ -23,7 +23,7 @@ from hloc_localizer.mapping.compilation import compile_map, point_colors
 from hloc_localizer.mapping.enough_points import require_points
 from hloc_localizer.mapping.extraction import extract_images
 from hloc_localizer.mapping.frame_selection import select_frames
-from hloc_localizer.mapping.front_end import component_of, open_front_end
+from hloc_localizer.mapping.front_end import component_of, matches_by_network, open_front_end
 from hloc_localizer.mapping.map_report import write_report
 from hloc_localizer.mapping.matching import MapImage, PairMatches, match_pairs
 from hloc_localizer.mapping.options import BuildOptions
@@ -99,13 +99,16 @@ def build_map(
             options=options.compilation,
         )
         manifest = manifest_of(source, options, model, runtime)
+        held_out = options.report.tried(
+            len(model.images), by_network=matches_by_network(model.front_end)
+        )
         trials = write_report(
             Map(writer.path, manifest, runtime),
             model.images,
             title=output.name,
             frames=len(source),
-            held_out=options.report.held_out,
-            advance=stages.begin('report', min(options.report.held_out, len(model.images))),
+            held_out=held_out,
+            advance=stages.begin('report', held_out),
             stage_s=stages.ended,
         )
         recorded = np.stack([image.map_from_camera for image in model.images])

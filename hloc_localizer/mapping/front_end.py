@@ -32,3 +32,11 @@ def component_of(front_end: FrontEnd, options: Options) -> Component:
     values: dict[str, Any] = options.as_dict()[front_end.name]
     kept = {key: value for key, value in values.items() if key not in MACHINE_OPTIONS}
     return Component(front_end.name, kept)
+
+
+def matches_by_network(component: Component) -> bool:
+    """Tell whether a map's front end matches by a network."""
+    return bool(component.parameters.get('matcher', _NEAREST) != _NEAREST)
+
+
+_NEAREST = 'nearest_neighbour'

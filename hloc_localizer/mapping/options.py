@@ -56,7 +56,7 @@ class PairOptions(Options):
         4, 'Partners of each image by likeness of their global descriptors.', minimum=0, maximum=500
     )
     learned_covisible: int = option(
-        8,
+        6,
         'Instead of covisible where a network matches, which takes longer for each pair.',
         minimum=1,
         maximum=500,
@@ -180,6 +180,13 @@ class ReportOptions(Options):
         minimum=0,
         maximum=10000,
     )
+    learned_held_out: int = option(
+        32, 'Instead of held_out where a network matches.', minimum=0, maximum=10000
+    )
+
+    def tried(self, images: int, *, by_network: bool) -> int:
+        """Return how many of a map's images are tried."""
+        return min(self.learned_held_out if by_network else self.held_out, images)
 
 
 @dataclass(frozen=True)
