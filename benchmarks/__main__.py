@@ -13,6 +13,7 @@ _MODULES = {
     'covariance': 'covariance',
     'window': 'window',
     'interrupted': 'interrupted',
+    'extend': 'extend',
     'fuzz': 'fuzz',
     'endurance': 'endurance',
     'unknown': 'unknown',

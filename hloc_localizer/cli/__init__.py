@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from hloc_localizer import __version__
 from hloc_localizer.errors import HlocLocalizerError
 
-_COMMANDS = ('build', 'align', 'prune', 'localize', 'evaluate', 'calibrate', 'info', 'verify',
-             'import_map', 'export', 'weights', 'demo', 'replay', 'regress')  # fmt: skip
+_COMMANDS = ('build', 'align', 'merge', 'prune', 'localize', 'evaluate', 'calibrate', 'info',
+             'verify', 'import_map', 'export', 'weights', 'demo', 'replay', 'regress')  # fmt: skip
 """Modules of this package with ``add_parser(subparsers)``; cheap to import, see below."""
 
 _INTERRUPTED = 130

@@ -38,6 +38,13 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--align-to', metavar='TARGET', help=f'move the map into a frame that exists: {TARGET_HELP}'
     )
+    parser.add_argument(
+        '--extend', type=Path, metavar='MAP',
+        help='add the recording to this map, which stays as it is; the new map is both',
+    )  # fmt: skip
+    parser.add_argument(
+        '--refine-map', action='store_true', help='with --extend: its images may move too'
+    )
     add_option_arguments(parser, 'hloc_localizer.mapping.options:BuildOptions')
     parser.set_defaults(run=run)
 
@@ -53,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.overwrite:
         options = dataclasses.replace(options, overwrite=True)
     check_output(arguments.output, overwrite=options.overwrite)
+    if arguments.extend is not None or arguments.refine_map:
+        return _extend(arguments, options)
     reading = options
     if arguments.align_to:
         check_target(arguments.align_to, arguments.sources, reading.source)
@@ -104,3 +113,33 @@ def _align(arguments: argparse.Namespace, source: SourceOptions, progress: Progr
         )
         raise type(error)(f'{error}; {kept}') from error
     print('\n'.join(report.lines()))
+
+
+def _extend(arguments: argparse.Namespace, options: BuildOptions) -> int:
+    """Add the recording to a map and print what that changed."""
+    from hloc_localizer.errors import InputError
+    from hloc_localizer.mapping.extend import extend_map
+    from hloc_localizer.maps import Map
+    from hloc_localizer.sources import open_sources
+
+    if arguments.extend is None:
+        raise InputError('--refine-map is for --extend MAP, which is not given')
+    if arguments.align_to:
+        raise InputError('--align-to and --extend: an extended map stays in its frame; align it '
+                         'with "hloc-localizer align"')  # fmt: skip
+    loaded = Map.load(arguments.extend)
+    reading = dataclasses.replace(options.source, map_frame=loaded.manifest.map_frame)
+    source = open_sources(arguments.sources, reading)
+    with command_progress() as progress:
+        report = extend_map(
+            loaded,
+            source,
+            arguments.output,
+            options,
+            progress,
+            refine_map=arguments.refine_map,
+        )
+    print('\n'.join(report.lines()))
+    print(f'map: {arguments.output}')
+    print(f'report: {arguments.output / "report" / "index.html"}')
+    return 0

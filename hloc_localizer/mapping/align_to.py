@@ -89,7 +89,7 @@ class AlignReport:
 
 
 @dataclass(frozen=True)
-class _Target:
+class Target:
     """Poses of a map's images in the new frame, and what that frame is."""
 
     text: str
@@ -129,7 +129,7 @@ def align_map(
     found = _find_target(
         loaded, target, recordings, source_options or SourceOptions(), options, progress
     )
-    alignment = _alignment(loaded, found, options)
+    alignment = find_alignment(loaded, found, options)
     report = AlignReport(found.text, len(loaded.runtime.image_names), len(found.poses), alignment)
     transform_map(loaded, alignment, _manifest(loaded, found, report), output, overwrite=overwrite)
     return report
@@ -184,18 +184,18 @@ def _find_target(
     source_options: SourceOptions,
     options: AlignOptions,
     progress: Progress,
-) -> _Target:
+) -> Target:
     if not _is_map(target):
         chosen = _with_target(target, source_options)
         names = loaded.runtime.image_names
         source = synchronised(open_sources(recordings, chosen), progress, refuse=False)
         poses, problem = recorded_poses(source, names)
         # Frames of a robot's map have z up by REP-103, as building assumes too.
-        return _Target(target, poses, problem, chosen.map_frame, metric=True, level=True)
+        return Target(target, poses, problem, chosen.map_frame, metric=True, level=True)
     path = Path(target).expanduser()
     other = Map.load(path)
     source = open_sources(recordings, source_options.for_localizing())
-    return _Target(
+    return Target(
         text=f'map {path}',
         poses=_localized(loaded, other, source, options, progress),
         problem=f'the other images of the recording were not localized in {path}',
@@ -239,7 +239,12 @@ def _best_calibration(recorded: Camera, refined: Camera | None, other: Manifest)
     return recorded if known or refined is None else refined
 
 
-def _alignment(loaded: Map, target: _Target, options: AlignOptions) -> PoseAlignment:
+def find_alignment(loaded: Map, target: Target, options: AlignOptions) -> PoseAlignment:
+    """
+    Find how a map lies in another frame.
+
+    :raises HlocLocalizerError: when too few poses say so, or they do not agree.
+    """
     runtime, manifest = loaded.runtime, loaded.manifest
     if len(target.poses) < _LEAST_POSES:
         raise HlocLocalizerError(
@@ -278,7 +283,7 @@ def _alignment(loaded: Map, target: _Target, options: AlignOptions) -> PoseAlign
 _ABSURD = 'check that they are of this recording, and of what source.poses_child says'
 
 
-def _manifest(loaded: Map, target: _Target, report: AlignReport) -> Manifest:
+def _manifest(loaded: Map, target: Target, report: AlignReport) -> Manifest:
     manifest = loaded.manifest
     source = {
         **manifest.provenance.source,

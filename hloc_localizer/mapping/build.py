@@ -29,6 +29,7 @@ from hloc_localizer.mapping.matching import MapImage, PairMatches, match_pairs
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.pairs import pairs_from_poses, pairs_from_retrieval
 from hloc_localizer.mapping.point_knowledge import know_points
+from hloc_localizer.mapping.quiet_pycolmap import require_pycolmap
 from hloc_localizer.mapping.report import BuildReport
 from hloc_localizer.mapping.retrieval import (
     ImageDescriber,
@@ -81,7 +82,7 @@ def build_map(
     """
     options = options or BuildOptions()
     options.check()
-    _require_pycolmap()
+    require_pycolmap()
     stages = _Stages(progress or SilentProgress())
     source = synchronised(source, stages.progress)
     with MapWriter(output, overwrite=options.overwrite) as writer:
@@ -136,18 +137,6 @@ def _known_points(model: Model) -> tuple[Tracks, NDArray[np.float64]]:
     )
     move_points(reconstruction, tracks)
     return tracks, covariance
-
-
-def _require_pycolmap() -> None:
-    try:
-        import pycolmap
-    except ImportError as error:
-        raise InputError(
-            'building a map needs pycolmap, which has no package for this machine; build the map '
-            'on a desktop (pip install pycolmap) and copy the folder'
-        ) from error
-    # COLMAP's own log would drown ours; its errors still come through.
-    pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
 
 
 class _Stages:

@@ -29,12 +29,7 @@ def pairs_from_poses(
     :param cameras: I cameras, one an image.
     :param map_from_camera: (I, 4, 4).
     """
-    overlap = view_overlap(cameras, map_from_camera)
-    overlap = np.minimum(overlap, overlap.T)
-    axes = map_from_camera[:, :3, 2]
-    overlap[axes @ axes.T < np.cos(np.radians(options.max_angle_deg))] = 0.0
-    overlap[overlap < options.min_overlap] = 0.0
-    return _best_partners(overlap, options.covisible)
+    return _best_partners(_overlaps(cameras, map_from_camera, options), options.covisible)
 
 
 def pairs_from_retrieval(
@@ -43,11 +38,61 @@ def pairs_from_retrieval(
     options: PairOptions,
 ) -> Pairs:
     """Pair each image with those most like it that do not look another way."""
+    likeness = _likeness(global_descriptors, map_from_camera, options)
+    return _best_partners(likeness, options.retrieved)
+
+
+def pairs_with_new(
+    cameras: Sequence[Camera],
+    map_from_camera: NDArray[np.float64],
+    global_descriptors: NDArray[np.float32],
+    is_new: NDArray[np.bool_],
+    options: PairOptions,
+    *,
+    among_new: bool,
+) -> Pairs:
+    """
+    Pair new images with those of a map, and with each other, by overlap and by likeness.
+
+    Each gets its partners on both sides: the many of its own session must not crowd out the map.
+
+    :param is_new: (I,).
+    :param among_new: whether new images are paired with each other too.
+    """
+    pairs: set[tuple[int, int]] = set()
+    for weights, count in (
+        (_overlaps(cameras, map_from_camera, options), options.covisible),
+        (_likeness(global_descriptors, map_from_camera, options), options.retrieved),
+    ):
+        for partners in (~is_new, is_new)[: 1 + among_new]:
+            chosen = np.where(is_new[:, None] & partners[None, :], weights, 0.0)
+            pairs.update(_best_partners(chosen, count))
+    return sorted(pairs)
+
+
+def _overlaps(
+    cameras: Sequence[Camera], map_from_camera: NDArray[np.float64], options: PairOptions
+) -> NDArray[np.float64]:
+    """Return how much each two views overlap (I, I), 0 where it is too little."""
+    overlap = view_overlap(cameras, map_from_camera)
+    overlap = np.minimum(overlap, overlap.T)
+    axes = map_from_camera[:, :3, 2]
+    overlap[axes @ axes.T < np.cos(np.radians(options.max_angle_deg))] = 0.0
+    overlap[overlap < options.min_overlap] = 0.0
+    return overlap
+
+
+def _likeness(
+    global_descriptors: NDArray[np.float32],
+    map_from_camera: NDArray[np.float64],
+    options: PairOptions,
+) -> NDArray[np.float64]:
+    """Return how alike each two images are (I, I), 0 to 2; 0 where they look another way."""
     similarity = np.asarray(global_descriptors @ global_descriptors.T, np.float64) + 1.0
     axes = map_from_camera[:, :3, 2]
     similarity[axes @ axes.T < np.cos(np.radians(options.max_angle_deg))] = 0.0
     np.fill_diagonal(similarity, 0.0)
-    return _best_partners(similarity, options.retrieved)
+    return similarity
 
 
 def pairs_without_poses(

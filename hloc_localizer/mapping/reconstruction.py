@@ -55,7 +55,7 @@ def reconstruct(
         adjust_with_pose_priors,
         recorded=recorded,
         options=options,
-        refine_intrinsics=options.refine_intrinsics and len(images) >= _MIN_IMAGES_TO_CALIBRATE,
+        refine_intrinsics=options.refine_intrinsics and len(images) >= MIN_IMAGES_TO_CALIBRATE,
         threads=threads,
     )
     hold_rotations = _adjust_first(reconstruction, adjust, options)
@@ -101,7 +101,7 @@ def _adjust_first(
 
 
 _HOLD_UP_TO = 1.5
-_MIN_IMAGES_TO_CALIBRATE = 10
+MIN_IMAGES_TO_CALIBRATE = 10
 
 
 def _median_error(reconstruction: pycolmap.Reconstruction) -> float:
@@ -271,7 +271,7 @@ def adjust_with_pose_priors(
     priors = []
     for image_id, image in reconstruction.images.items():
         config.add_image(image_id)
-        if image.num_points3D < _MIN_POINTS_TO_MOVE:
+        if image.num_points3D < MIN_POINTS_TO_MOVE:
             config.set_constant_rig_from_world_pose(image.frame_id)
             continue
         priors.append(
@@ -289,7 +289,7 @@ def adjust_with_pose_priors(
         for camera_id in reconstruction.cameras:
             config.set_constant_cam_intrinsics(camera_id)
     adjuster = pycolmap.create_pose_prior_bundle_adjuster(
-        _adjustment_options(hold_rotations=hold_rotations, threads=threads),
+        adjustment_options(hold_rotations=hold_rotations, threads=threads),
         pycolmap.PosePriorBundleAdjustmentOptions(),
         config,
         priors,
@@ -317,11 +317,12 @@ def _turn_back(
     reconstruction.transform(pycolmap.Sim3d(back))
 
 
-_MIN_POINTS_TO_MOVE = 20
+MIN_POINTS_TO_MOVE = 20
 _MIN_IMAGES_TO_ADJUST = 3
 
 
-def _adjustment_options(*, hold_rotations: bool, threads: int) -> pycolmap.BundleAdjustmentOptions:
+def adjustment_options(*, hold_rotations: bool, threads: int) -> pycolmap.BundleAdjustmentOptions:
+    """Return how poses and points are adjusted."""
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_focal_length = True
     options.refine_principal_point = True

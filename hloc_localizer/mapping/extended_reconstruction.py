@@ -1,0 +1,205 @@
+"""New images reconstructed around those of a map that stay where they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.mapping.matching import MapImage, PairMatches, verify_matches
+from hloc_localizer.mapping.options import ReconstructionOptions
+from hloc_localizer.mapping.reconstruction import (
+    MIN_IMAGES_TO_CALIBRATE,
+    MIN_POINTS_TO_MOVE,
+    adjustment_options,
+    cameras_of,
+    drop_bad_points,
+    poses_of,
+    triangulate,
+)
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Extension:
+    """Images of a map and new ones, with what is known of their matches."""
+
+    images: Sequence[MapImage]
+    cameras: Sequence[Camera]
+    is_new: NDArray[np.bool_]
+    """(I,)."""
+    known: PairMatches
+    """Matches that a map was made of: they are not verified again."""
+    found: PairMatches
+    new_cameras: frozenset[int]
+    """Cameras that only new images have."""
+    prior_sigma_m: float
+    """Standard deviation of the positions of new images."""
+
+
+def reconstruct_around(
+    extension: Extension,
+    options: ReconstructionOptions,
+    *,
+    workspace: Path,
+    threads: int,
+) -> tuple[pycolmap.Reconstruction, NDArray[np.intp]]:
+    """
+    Triangulate all images and refine the new ones; those of the map do not move.
+
+    Done twice, as when a map is built: the first pass lets in what poses a few centimetres off make
+    of a match, the second sees sharply. New images that join nothing are dropped between the two.
+
+    :param workspace: an existing folder for scratch files.
+    :returns: the reconstruction, and the images that it holds, in its order.
+    """
+    given = [image.map_from_camera for image in extension.images]
+    verified = verify_matches(
+        extension.images,
+        given,
+        extension.cameras,
+        extension.found,
+        max_error_px=options.max_epipolar_error_px,
+    )
+    reconstruction = triangulate(
+        extension.images,
+        extension.cameras,
+        given,
+        {**extension.known, **verified},
+        options,
+        workspace,
+    )
+    _adjust_new(reconstruction, extension, given, options, threads)
+    drop_bad_points(reconstruction, options)
+    kept = _joined(reconstruction, extension)
+    poses, cameras = poses_of(reconstruction), cameras_of(reconstruction)
+    extension = _of_kept(extension, kept, cameras)
+    poses, given = [poses[index] for index in kept], [given[index] for index in kept]
+    verified = verify_matches(
+        extension.images,
+        poses,
+        cameras,
+        extension.found,
+        max_error_px=options.refined_epipolar_error_px,
+    )
+    reconstruction = triangulate(
+        extension.images, cameras, poses, {**extension.known, **verified}, options, workspace
+    )
+    _adjust_new(reconstruction, extension, given, options, threads)
+    drop_bad_points(reconstruction, options)
+    return reconstruction, kept
+
+
+def _joined(reconstruction: pycolmap.Reconstruction, extension: Extension) -> NDArray[np.intp]:
+    """Return the images of the map, and the new ones that see enough points."""
+    points = np.array(
+        [reconstruction.images[index].num_points3D for index in sorted(reconstruction.images)]
+    )
+    return np.flatnonzero(~extension.is_new | (points >= MIN_POINTS_TO_MOVE))
+
+
+def _of_kept(extension: Extension, kept: NDArray[np.intp], cameras: Sequence[Camera]) -> Extension:
+    """Return the extension of some of its images, with cameras as they were refined."""
+    number = np.full(len(extension.images), -1)
+    number[kept] = np.arange(len(kept))
+
+    def renumbered(matches: PairMatches) -> PairMatches:
+        return {
+            (int(number[first]), int(number[second])): indices
+            for (first, second), indices in matches.items()
+            if number[first] >= 0 and number[second] >= 0
+        }
+
+    images = []
+    for index in kept.tolist():
+        image = extension.images[index]
+        plane = cameras[image.camera].normalise(image.features.keypoints)
+        images.append(dataclasses.replace(image, plane=plane))
+    return dataclasses.replace(
+        extension,
+        images=images,
+        cameras=cameras,
+        is_new=extension.is_new[kept],
+        known=renumbered(extension.known),
+        found=renumbered(extension.found),
+    )
+
+
+def _adjust_new(
+    reconstruction: pycolmap.Reconstruction,
+    extension: Extension,
+    given: Sequence[Array],
+    options: ReconstructionOptions,
+    threads: int,
+) -> None:
+    """
+    Adjust the new images and all points; the map's images, and its cameras, are held.
+
+    :param given: the I poses that the positions of new images are drawn to.
+    """
+    if not options.refine_poses or reconstruction.num_points3D() == 0:
+        return
+    config = pycolmap.BundleAdjustmentConfig()
+    priors = []
+    for index, image in sorted(reconstruction.images.items()):
+        config.add_image(index)
+        held = not extension.is_new[index - 1]
+        if held or image.num_points3D < MIN_POINTS_TO_MOVE:
+            config.set_constant_rig_from_world_pose(image.frame_id)
+        sigma = _HELD_SIGMA_M if held else extension.prior_sigma_m
+        priors.append(
+            pycolmap.PosePrior(
+                pose_prior_id=index,
+                corr_data_id=image.data_id,
+                position=given[index - 1][:3, 3],
+                position_covariance=np.eye(3) * sigma**2,
+                coordinate_system=pycolmap.PosePriorCoordinateSystem.CARTESIAN,
+            )
+        )
+    for camera_id in reconstruction.cameras:
+        count = sum(image.camera == camera_id - 1 for image in extension.images)
+        refined = options.refine_intrinsics and count >= MIN_IMAGES_TO_CALIBRATE
+        if camera_id - 1 not in extension.new_cameras or not refined:
+            config.set_constant_cam_intrinsics(camera_id)
+    # Making the adjuster moves the whole already.
+    before = np.stack(poses_of(reconstruction))
+    adjuster = pycolmap.create_pose_prior_bundle_adjuster(
+        adjustment_options(hold_rotations=options.rotations == 'held', threads=threads),
+        pycolmap.PosePriorBundleAdjustmentOptions(),
+        config,
+        priors,
+        reconstruction,
+    )
+    adjuster.solve()
+    _put_back(reconstruction, before, np.flatnonzero(~extension.is_new))
+
+
+_HELD_SIGMA_M = 1e-3
+"""Of the priors of images that are held: they only tell COLMAP in which frame they are."""
+
+
+def _put_back(
+    reconstruction: pycolmap.Reconstruction, before: Array, held: NDArray[np.intp]
+) -> None:
+    """
+    Undo the motion of the whole by which COLMAP's adjuster aligns it with the priors.
+
+    Relative to each other the images that were held have not moved, so they tell it exactly.
+    """
+    after = np.stack(poses_of(reconstruction))[held]
+    goals = before[held]
+    centres = [poses[:, :3, 3] - poses[:, :3, 3].mean(axis=0) for poses in (after, goals)]
+    spreads = [float(np.linalg.norm(each)) for each in centres]
+    scale = spreads[1] / spreads[0] if min(spreads) > 1e-9 else 1.0
+    turns = goals[:, :3, :3] @ np.swapaxes(after[:, :3, :3], 1, 2)
+    left, _, right = np.linalg.svd(turns.sum(axis=0))
+    rotation = left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
+    shift = goals[:, :3, 3].mean(axis=0) - scale * rotation @ after[:, :3, 3].mean(axis=0)
+    reconstruction.transform(pycolmap.Sim3d(np.column_stack([scale * rotation, shift])))
