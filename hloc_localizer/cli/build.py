@@ -45,6 +45,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--refine-map', action='store_true', help='with --extend: its images may move too'
     )
+    parser.add_argument(
+        '--keep-all', action='store_true',
+        help='with --extend: keep new images too that show little but points of the map',
+    )  # fmt: skip
     add_option_arguments(parser, 'hloc_localizer.mapping.options:BuildOptions')
     parser.set_defaults(run=run)
 
@@ -60,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.overwrite:
         options = dataclasses.replace(options, overwrite=True)
     check_output(arguments.output, overwrite=options.overwrite)
-    if arguments.extend is not None or arguments.refine_map:
+    if arguments.extend is not None or arguments.refine_map or arguments.keep_all:
         return _extend(arguments, options)
     reading = options
     if arguments.align_to:
@@ -123,7 +127,7 @@ def _extend(arguments: argparse.Namespace, options: BuildOptions) -> int:
     from hloc_localizer.sources import open_sources
 
     if arguments.extend is None:
-        raise InputError('--refine-map is for --extend MAP, which is not given')
+        raise InputError('--refine-map and --keep-all are for --extend MAP, which is not given')
     if arguments.align_to:
         raise InputError('--align-to and --extend: an extended map stays in its frame; align it '
                          'with "hloc-localizer align"')  # fmt: skip
@@ -138,6 +142,7 @@ def _extend(arguments: argparse.Namespace, options: BuildOptions) -> int:
             options,
             progress,
             refine_map=arguments.refine_map,
+            keep_all=arguments.keep_all,
         )
     print('\n'.join(report.lines()))
     print(f'map: {arguments.output}')

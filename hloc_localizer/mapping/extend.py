@@ -23,13 +23,15 @@ def extend_map(
     progress: Progress | None = None,
     *,
     refine_map: bool = False,
+    keep_all: bool = False,
 ) -> JoinReport:
     """
     Write the map of an old one and a new recording of the place, in the old one's frame.
 
     Front end, global descriptor and its vocabulary are those of the map.
 
-    :param refine_map: whether the map's own images may move too.
+    :param refine_map: whether the map's own images may move too; all new ones are kept then.
+    :param keep_all: whether new images are kept that show little but points of the map.
     :raises InputError: for a recording that is in the map already, or without usable images.
     :raises HlocLocalizerError: when it does not show the place of the map.
     """
@@ -53,6 +55,7 @@ def extend_map(
         options,
         progress,
         refine_map=refine_map,
+        keep_all=keep_all,
         source={
             **before,
             'path': '; '.join(filter(None, [before.get('path', ''), path])),

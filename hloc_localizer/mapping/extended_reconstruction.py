@@ -23,6 +23,7 @@ from hloc_localizer.mapping.reconstruction import (
     poses_of,
     triangulate,
 )
+from hloc_localizer.mapping.tracks import tracks_of
 
 Array = NDArray[np.float64]
 
@@ -42,6 +43,8 @@ class Extension:
     """Cameras that only new images have."""
     prior_sigma_m: float
     """Standard deviation of the positions of new images."""
+    keep_all: bool = True
+    """Whether new images are kept that show little but points of the map."""
 
 
 def reconstruct_around(
@@ -98,11 +101,39 @@ def reconstruct_around(
 
 
 def _joined(reconstruction: pycolmap.Reconstruction, extension: Extension) -> NDArray[np.intp]:
-    """Return the images of the map, and the new ones that see enough points."""
+    """Return the images of the map, and the new ones that see enough points, or new ones."""
     points = np.array(
         [reconstruction.images[index].num_points3D for index in sorted(reconstruction.images)]
     )
-    return np.flatnonzero(~extension.is_new | (points >= MIN_POINTS_TO_MOVE))
+    joined = points >= MIN_POINTS_TO_MOVE
+    if not extension.keep_all:
+        joined &= _known_share(reconstruction, extension) <= _KNOWN_SHARE
+    return np.flatnonzero(~extension.is_new | joined)
+
+
+_KNOWN_SHARE = 0.5
+"""An image of whose points the map has more than this shows nothing new."""
+
+
+def _known_share(
+    reconstruction: pycolmap.Reconstruction, extension: Extension
+) -> NDArray[np.float64]:
+    """Return which share (I,) of the points that each image sees the map had before."""
+    in_map = [np.zeros(len(image.features), np.bool_) for image in extension.images]
+    for (first, second), indices in extension.known.items():
+        in_map[first][indices[:, 0]] = True
+        in_map[second][indices[:, 1]] = True
+    tracks = tracks_of(reconstruction)
+    ends = np.searchsorted(tracks.image, np.arange(len(extension.images) + 1))
+    of_map = np.concatenate(
+        [
+            known[tracks.keypoint[ends[index] : ends[index + 1]]]
+            for index, known in enumerate(in_map)
+        ]
+    ) & (~extension.is_new[tracks.image])
+    old = np.bincount(tracks.point, of_map, minlength=len(tracks.points)) > 0
+    seen = np.bincount(tracks.image, minlength=len(extension.images))
+    return np.bincount(tracks.image, old[tracks.point], len(seen)) / np.maximum(seen, 1)
 
 
 def _of_kept(extension: Extension, kept: NDArray[np.intp], cameras: Sequence[Camera]) -> Extension:

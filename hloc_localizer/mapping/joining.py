@@ -57,8 +57,8 @@ class JoinReport:
 
     images_before: int
     images: int
-    not_joined: int
-    """New images that see too few points to be of use."""
+    left_out: int
+    """New images that see too few points to be of use, or little but those of the map."""
     points_before: int
     points: int
     shared_points: int
@@ -74,7 +74,7 @@ class JoinReport:
 
     def lines(self) -> list[str]:
         """Return the report for a terminal."""
-        dropped = f' ({self.not_joined} join nothing and are left out)' if self.not_joined else ''
+        dropped = f' ({self.left_out} that add nothing are left out)' if self.left_out else ''
         lines = [
             *self.notes,
             f'{self.images} images, {self.images - self.images_before} of them new{dropped}; '
@@ -109,14 +109,16 @@ def join(
     progress: Progress,
     *,
     refine_map: bool,
+    keep_all: bool,
     source: Mapping[str, str],
 ) -> JoinReport:
     """
     Write the map of an old one and new images.
 
-    :param refine_map: whether the map's own images may move too.
+    :param refine_map: whether the map's own images may move too; all new ones are kept then.
+    :param keep_all: whether new images are kept that show little but points of the map.
     :param source: what the manifest says of where the map comes from.
-    :raises HlocLocalizerError: when the new images share nothing with the map.
+    :raises HlocLocalizerError: when the new images share nothing with the map, or add nothing.
     """
     threads = options.threads or os.cpu_count() or 1
     joint = _joint(loaded, session)
@@ -125,11 +127,23 @@ def join(
     progress.stage('reconstruct')
     with tempfile.TemporaryDirectory(prefix='hloc_localizer_') as workspace:
         reconstruction, kept = _reconstructed(
-            joint, session, found, options, Path(workspace), threads, refine_map=refine_map
+            joint,
+            session,
+            found,
+            options,
+            Path(workspace),
+            threads,
+            refine_map=refine_map,
+            keep_all=keep_all,
         )
     progress.stage('compile')
-    added = len(joint.images) - len(kept)
+    left_out = len(joint.images) - len(kept)
     joint = _of_kept(joint, kept)
+    if not joint.is_new.any():
+        raise HlocLocalizerError(
+            'the recording adds nothing: its images show what the map has, or too little of it; '
+            'give --keep-all to add them all the same'
+        )
     with MapWriter(output, overwrite=options.overwrite) as writer:
         runtime, tracks, cameras = _compiled(joint, reconstruction, loaded, options)
         shared = _shared_points(tracks, joint.is_new)
@@ -144,7 +158,7 @@ def join(
     return JoinReport(
         images_before=len(loaded.runtime.image_names),
         images=len(joint.images),
-        not_joined=added,
+        left_out=left_out,
         points_before=len(loaded.runtime.points),
         points=len(runtime.points),
         shared_points=shared,
@@ -221,6 +235,7 @@ def _reconstructed(
     threads: int,
     *,
     refine_map: bool,
+    keep_all: bool,
 ) -> tuple[Any, NDArray[np.intp]]:
     """Return the ``pycolmap.Reconstruction`` and the images that it holds, in its order."""
     from hloc_localizer.mapping.extended_reconstruction import Extension, reconstruct_around
@@ -246,6 +261,7 @@ def _reconstructed(
         found=found,
         new_cameras=frozenset(range(len(cameras))) - old_cameras,
         prior_sigma_m=session.prior_sigma_m,
+        keep_all=keep_all,
     )
     return reconstruct_around(
         extension, options.reconstruction, workspace=workspace, threads=threads

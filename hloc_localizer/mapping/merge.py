@@ -83,6 +83,7 @@ def merge_maps(
         options,
         progress,
         refine_map=refine_map,
+        keep_all=True,
         source={
             **before,
             'path': '; '.join(filter(None, [before.get('path', ''), path])),

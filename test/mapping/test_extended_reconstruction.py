@@ -87,6 +87,23 @@ def test_images_that_join_nothing_are_dropped(tmp_path: Path) -> None:
     assert made.images[lost + 1].name == scene.images[lost + 1].name
 
 
+def test_images_that_show_what_the_map_has_are_left_out_if_wanted(tmp_path: Path) -> None:
+    scene = make_scene()
+    whole = dataclasses.replace(extension(scene), keep_all=False)
+    options = ReconstructionOptions()
+    _, kept = reconstruct_around(whole, options, workspace=tmp_path, threads=1)
+    assert kept.tolist() == list(range(OLD))
+    # A map that had only every third of these points gains by the same images.
+    poor = {
+        pair: found[scene.point_of[pair[0]][found[:, 0]] % 3 == 0]
+        for pair, found in whole.known.items()
+    }
+    _, kept = reconstruct_around(
+        dataclasses.replace(whole, known=poor), options, workspace=tmp_path, threads=1
+    )
+    assert kept.tolist() == list(range(len(scene.images)))
+
+
 def tracks_of_scene(scene: Scene) -> Tracks:
     image = np.repeat(np.arange(len(scene.images)), [len(each) for each in scene.point_of])
     keypoint = np.concatenate([np.arange(len(each)) for each in scene.point_of])

@@ -107,7 +107,7 @@ def test_a_recording_is_added_by_localizing_it(
     base: Map, lounge: Path, truth: Trajectory, tmp_path: Path
 ) -> None:
     source = open_source(lounge / 'query', QUICK.source)
-    report = extend_map(base, source, tmp_path / 'grown', QUICK)
+    report = extend_map(base, source, tmp_path / 'grown', QUICK, keep_all=True)
     grown = Map.load(tmp_path / 'grown')
     assert_grown(grown, base, 'query')
     metres, degrees = errors_of_new(grown, truth, 'query')
@@ -149,7 +149,9 @@ def test_recorded_poses_and_another_camera(
     )
     # The map was recorded by a camera that is not the one of the new recording.
     changed = dataclasses.replace(base, manifest=manifest)
-    extend_map(changed, open_source(lounge / 'query', known), tmp_path / 'grown', QUICK)
+    extend_map(
+        changed, open_source(lounge / 'query', known), tmp_path / 'grown', QUICK, keep_all=True
+    )
     grown = Map.load(tmp_path / 'grown')
     metres, degrees = errors_of_new(grown, truth, 'query')
     assert metres < 0.015
@@ -230,7 +232,7 @@ def test_sessions_get_names_of_their_own() -> None:
 @pytest.mark.parametrize(
     ('options', 'complaint'),
     [
-        (['--refine-map'], '--refine-map is for --extend MAP'),
+        (['--refine-map'], '--refine-map and --keep-all are for --extend MAP'),
         (['--extend', 'nowhere'], 'nowhere: there is no such map folder'),
         (['--extend', 'x', '--align-to', 'tf:map'], 'an extended map stays in its frame'),
     ],
