@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from hloc_localizer.errors import InputError
-from hloc_localizer.mapping.joining import JoinReport, join
+from hloc_localizer.mapping.join_report import JoinReport
+from hloc_localizer.mapping.joining import join
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.quiet_pycolmap import require_pycolmap
 from hloc_localizer.mapping.session import front_end_of, read_session

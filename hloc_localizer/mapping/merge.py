@@ -14,7 +14,8 @@ from hloc_localizer.localization import Localizer
 from hloc_localizer.mapping.align_options import AlignOptions
 from hloc_localizer.mapping.align_to import AlignReport, Target, find_alignment
 from hloc_localizer.mapping.carried_knowledge import knowledge_of
-from hloc_localizer.mapping.joining import JoinReport, join
+from hloc_localizer.mapping.join_report import JoinReport
+from hloc_localizer.mapping.joining import join
 from hloc_localizer.mapping.known_tracks import (
     color_keypoints,
     images_of,
