@@ -34,6 +34,12 @@ class RetrievalOptions(Options):
         minimum=50,
         maximum=50000,
     )
+    learned_reference_keypoints: int = option(
+        512,
+        'Keypoints of each map image that a network is given, those of the longest tracks.',
+        minimum=50,
+        maximum=50000,
+    )
     learned_candidates: int = option(
         10,
         'Map images matched where the matcher is a network and the first give no pose.',

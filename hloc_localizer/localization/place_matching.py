@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -96,6 +97,15 @@ class DescriptorMatcher:
         """Do nothing: it works on the map's own arrays."""
 
 
+@dataclass(frozen=True)
+class _Reference:
+    """A map image, ready for a network."""
+
+    features: LocalFeatures
+    observed: NDArray[np.intp]
+    """(N,) the observation of each keypoint."""
+
+
 class NetworkMatcher:
     """
     Matches with all candidate images in one batch of a network such as LightGlue.
@@ -111,7 +121,8 @@ class NetworkMatcher:
         self._front_end = front_end
         self._query: LocalFeatures | None = None
         self._found: dict[int, Matches] = {}
-        self._prepared: OrderedDict[int, LocalFeatures] = OrderedDict()
+        self._prepared: OrderedDict[int, _Reference] = OrderedDict()
+        self._track_length = np.bincount(runtime.observation_point, minlength=len(runtime.points))
 
     def __call__(self, query: LocalFeatures, places: list[NDArray[np.intp]]) -> list[PointMatches]:
         """Match to groups of map images; the surest matches first."""
@@ -122,7 +133,7 @@ class NetworkMatcher:
         if new:
             few = len(images) <= self._options.learned_first_candidates
             asked = query.strongest(self._options.learned_first_keypoints) if few else query
-            found = self._front_end.match(asked, [self._reference(image) for image in new])
+            found = self._front_end.match(asked, [self._reference(image).features for image in new])
             self._found.update(zip(new, found, strict=True))
         return [self._merged(place, self._found) for place in places]
 
@@ -135,13 +146,13 @@ class NetworkMatcher:
         first = self._options.learned_first_candidates
         return [images[:first], images] if first < len(images) else [images]
 
-    def _reference(self, image: int) -> LocalFeatures:
-        """Return the keypoints of a map image that have a point, ready for the matcher."""
+    def _reference(self, image: int) -> _Reference:
+        """Return keypoints of a map image that have a point, ready for the matcher."""
         if image in self._prepared:
             self._prepared.move_to_end(image)
             return self._prepared[image]
         runtime = self._runtime
-        observed = slice(*runtime.observation_offsets[image : image + 2])
+        observed = self._observations(image)
         keypoints = runtime.observation_keypoint[observed]
         features = LocalFeatures(
             keypoints=keypoints,
@@ -152,10 +163,17 @@ class NetworkMatcher:
             scales=np.ones(len(keypoints), np.float32),
             image_size=runtime.cameras[runtime.image_camera[image]].image_size,
         )
-        self._prepared[image] = self._front_end.prepare(features)
+        self._prepared[image] = _Reference(self._front_end.prepare(features), observed)
         while len(self._prepared) > _PREPARED_IMAGES:
             self._prepared.popitem(last=False)
         return self._prepared[image]
+
+    def _observations(self, image: int) -> NDArray[np.intp]:
+        """Choose the observations whose points most images see: they are found again most often."""
+        observed = np.arange(*self._runtime.observation_offsets[image : image + 2])
+        length = self._track_length[self._runtime.observation_point[observed]]
+        longest = np.argsort(-length, kind='stable')[: self._options.learned_reference_keypoints]
+        return np.asarray(observed[np.sort(longest)])
 
     def _merged(self, place: NDArray[np.intp], by_image: dict[int, Matches]) -> PointMatches:
         """Join the matches to the images of a place; of rivals for a keypoint the surest stays."""
@@ -163,9 +181,9 @@ class NetworkMatcher:
         keypoint, point, score = [], [], []
         for image in place:
             matches = by_image[int(image)]
-            begin = runtime.observation_offsets[image]
+            observed = self._reference(int(image)).observed
             keypoint.append(matches.indices[:, 0])
-            point.append(runtime.observation_point[begin + matches.indices[:, 1]])
+            point.append(runtime.observation_point[observed[matches.indices[:, 1]]])
             score.append(matches.scores)
         all_keypoints = np.concatenate(keypoint).astype(np.intp)
         all_points = np.concatenate(point).astype(np.intp)
