@@ -21,7 +21,10 @@ def test_calibration_is_learned_from_the_images_of_the_map_itself(
     # The bag without poses says what is missing, and changes nothing.
     assert main(['calibrate', str(folder), str(lounge / 'query')]) == 2
     assert '--ground-truth FILE.tum' in capsys.readouterr().err
-    assert read_manifest(folder).calibration is None
+    by_building = read_manifest(folder).calibration
+    assert by_building is not None
+    assert by_building.source == 'images of the map, held out'
+    assert by_building.frames >= 50
     short = ['--set', 'source.duration_s=6', 'localizer.threads=1']
     assert main(['calibrate', str(folder), str(lounge / 'map'), *short]) == 0
     assert 'mean NEES' in capsys.readouterr().out
@@ -40,9 +43,10 @@ def test_calibration_needs_more_than_a_few_images(
 ) -> None:
     folder = tmp_path / 'lounge'
     shutil.copytree(lounge_map, folder)
+    before = read_manifest(folder).calibration
     lounge = shared_data / 'data' / 'lounge'
     truth = ['--ground-truth', str(lounge / 'query.camera.tum')]
     short = ['--set', 'source.duration_s=1', 'localizer.threads=1']
     assert main(['calibrate', str(folder), str(lounge / 'query'), *truth, *short]) == 1
     assert 'images were localized, and 20 are needed' in capsys.readouterr().err
-    assert read_manifest(folder).calibration is None
+    assert read_manifest(folder).calibration == before
