@@ -97,11 +97,13 @@ def test_a_message_that_cannot_be_used_is_refused_and_the_next_is_localized(
 
 
 @pytest.mark.parametrize(('grey', 'reason'), [(0, 'too dark or too bright'), (130, 'no texture')])
-def test_an_image_that_shows_nothing_is_refused(robot: Robot, grey: int, reason: str) -> None:
+def test_an_image_that_shows_nothing_is_not_localized(robot: Robot, grey: int, reason: str) -> None:
     before = len(robot.poses)
     answer = robot.answer_to(robot.image(np.full_like(robot.frame.image, grey)))
-    assert (answer['status'], answer['reason']) == ('refused', reason)
-    assert len(robot.poses) == before
+    # Soon after a fix the odometry carries the pose on; later nothing is published.
+    assert answer['status'] in ('bridged', 'refused')
+    assert answer['reason'] == reason
+    assert len(robot.poses) - before == (1 if answer['status'] == 'bridged' else 0)
 
 
 def test_a_calibration_for_another_size_is_noticed_and_named(robot: Robot) -> None:
