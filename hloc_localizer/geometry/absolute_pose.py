@@ -104,7 +104,7 @@ def _samples_needed(matches: int, min_inliers: int) -> int:
     return max(int(np.ceil(needed)), _LEAST_SAMPLES)
 
 
-_CONFIDENCE_OF_NONE = 0.99
+_CONFIDENCE_OF_NONE = 0.9
 _LEAST_SAMPLES = 20
 
 
