@@ -124,7 +124,7 @@ class AcceptanceOptions(Options):
         maximum=1.0,
     )
     min_visible_ratio_learned: float = option(
-        0.1,
+        0.15,
         'The same for learned features, which are found again more often.',
         minimum=0.0,
         maximum=1.0,
