@@ -99,11 +99,8 @@ def _count_in_cells(camera: Camera, pixels: NDArray[np.float64]) -> NDArray[np.i
 
 def least_visible_ratio(front_end: FrontEnd, options: AcceptanceOptions) -> float:
     """Return what share of the visible map a right pose shows with a front end."""
-    if front_end.nearest is None:
-        return options.min_visible_ratio_network
-    return (
-        options.min_visible_ratio if front_end.name == 'sift' else options.min_visible_ratio_learned
-    )
+    learned = front_end.name != 'sift'
+    return options.min_visible_ratio_learned if learned else options.min_visible_ratio
 
 
 def judge(evidence: Evidence, options: AcceptanceOptions, least_visible_ratio: float) -> Reason:

@@ -212,7 +212,7 @@ class Localizer:
         """
         Extract what matching needs.
 
-        :param front_end: one of :meth:`create_front_end`, in place of this localizer's own.
+        :param front_end: one of :meth:`quick_front_end`, in place of this localizer's own.
         :returns: a query for :meth:`search`, or the refusal of an image that cannot be one.
         """
         clock = StageClock()

@@ -125,13 +125,7 @@ class AcceptanceOptions(Options):
     )
     min_visible_ratio_learned: float = option(
         0.15,
-        'The same for learned features, which are found again more often.',
-        minimum=0.0,
-        maximum=1.0,
-    )
-    min_visible_ratio_network: float = option(
-        0.15,
-        'The same where the matcher is a network: it finds matches at wrong places too.',
+        'The same for learned front ends, which find matches at wrong places too.',
         minimum=0.0,
         maximum=1.0,
     )

@@ -42,7 +42,7 @@ class PlaceMatcher(Protocol):
         ...
 
     def release(self) -> None:
-        """Let go of what lies on the front end's device."""
+        """Let go of threads and of what lies on the front end's device; it cannot be used again."""
         ...
 
 
@@ -51,7 +51,7 @@ def create_matcher(
 ) -> PlaceMatcher:
     """Choose how to match: by descriptors alone, or image by image with a network."""
     if front_end.nearest is not None:
-        return DescriptorMatcher(runtime, index, front_end.nearest, options.retrieval)
+        return DescriptorMatcher(runtime, index, front_end.nearest, options)
     return NetworkMatcher(runtime, front_end, options.retrieval)
 
 
@@ -63,15 +63,17 @@ class DescriptorMatcher:
         runtime: RuntimeMap,
         index: PointIndex,
         nearest: NearestNeighbourOptions,
-        options: RetrievalOptions,
+        options: LocalizerOptions,
     ) -> None:
-        self.candidates = options.candidates
+        self.candidates = options.retrieval.candidates
         self._runtime = runtime
         self._index = index
         self._nearest = nearest
-        self._options = options
+        self._options = options.retrieval
         # numpy lets go of the interpreter while it multiplies and searches.
-        self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix='place')
+        self._workers = ThreadPoolExecutor(
+            options.threads or os.cpu_count(), thread_name_prefix='place'
+        )
 
     def attempts(self, images: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """Return the first, then the rest: matched alone, they cost what they cost."""
@@ -94,7 +96,8 @@ class DescriptorMatcher:
         return list(self._workers.map(match, places))
 
     def release(self) -> None:
-        """Do nothing: it works on the map's own arrays."""
+        """End the threads; what they work on are the map's own arrays."""
+        self._workers.shutdown()
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def test_matches_of_a_network_must_show_more_of_the_map() -> None:
     evidence = dataclasses.replace(GOOD, visible_ratio=between)
     assert OPTIONS.min_visible_ratio < OPTIONS.min_visible_ratio_learned
     assert judge(evidence, OPTIONS, OPTIONS.min_visible_ratio) is Reason.NONE
-    assert judge(evidence, OPTIONS, OPTIONS.min_visible_ratio_network) is Reason.CONTRADICTED
+    assert judge(evidence, OPTIONS, OPTIONS.min_visible_ratio_learned) is Reason.CONTRADICTED
 
 
 def test_nan_never_passes() -> None:
