@@ -18,18 +18,17 @@ from hloc_localizer.sources.camera_info import camera_from_file, require_image_s
 from hloc_localizer.sources.exif import focal_length_px
 from hloc_localizer.sources.frame import Frame
 from hloc_localizer.sources.identity import files_of_recording
+from hloc_localizer.sources.one_camera import CAMERA_NAME, OneCamera
 from hloc_localizer.sources.options import SourceOptions
-from hloc_localizer.sources.rig import Rig
 from hloc_localizer.sources.tum import read_poses_by_image, read_tum
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
-CAMERA_NAME = 'camera'
 _CALIBRATIONS = ('camera.yaml', 'camera_info.yaml')
 _LARGEST_FILE = 1 << 28
 _DEFAULT_STEP_NS = 1_000_000_000
 
 
-class ImageFolderSource:
+class ImageFolderSource(OneCamera):
     """
     The images below a folder in the order of their names, as one camera named ``camera``.
 
@@ -60,31 +59,6 @@ class ImageFolderSource:
         self._by_name: dict[str, NDArray[np.float64]] = {}
         self._by_stamp: Trajectory | None = None
         self._read_poses()
-
-    @property
-    def cameras(self) -> Mapping[str, Camera]:
-        """The one camera."""
-        return {CAMERA_NAME: self._camera}
-
-    @property
-    def intrinsics(self) -> Mapping[str, str]:
-        """Where the calibration is from."""
-        return {CAMERA_NAME: self._origin}
-
-    @property
-    def calibration_problem(self) -> str:
-        """Why the calibration is only estimated; empty otherwise."""
-        return self._calibration_problem
-
-    @property
-    def rigs(self) -> Sequence[Rig]:
-        """No rig: there is one camera."""
-        return ()
-
-    @property
-    def rig_problem(self) -> str:
-        """Empty: there is one camera."""
-        return ''
 
     @property
     def description(self) -> Mapping[str, str]:

@@ -11,20 +11,17 @@ import cv2
 import numpy as np
 
 from hloc_localizer.errors import InputError
-from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.trajectory import Trajectory
 from hloc_localizer.sources import intrinsics
 from hloc_localizer.sources.camera_info import camera_from_file, require_image_size
 from hloc_localizer.sources.frame import Frame
 from hloc_localizer.sources.identity import files_of_recording
+from hloc_localizer.sources.one_camera import CAMERA_NAME, OneCamera
 from hloc_localizer.sources.options import SourceOptions
-from hloc_localizer.sources.rig import Rig
 from hloc_localizer.sources.tum import read_tum
 
-CAMERA_NAME = 'camera'
 
-
-class VideoSource:
+class VideoSource(OneCamera):
     """
     The images of a video file, as one camera named ``camera``.
 
@@ -61,31 +58,6 @@ class VideoSource:
                 '--set source.camera_info_file=FILE'
             )
         self._poses = _poses(options)
-
-    @property
-    def cameras(self) -> Mapping[str, Camera]:
-        """The one camera."""
-        return {CAMERA_NAME: self._camera}
-
-    @property
-    def intrinsics(self) -> Mapping[str, str]:
-        """Where the calibration is from."""
-        return {CAMERA_NAME: self._origin}
-
-    @property
-    def calibration_problem(self) -> str:
-        """Why the calibration is only estimated; empty otherwise."""
-        return self._calibration_problem
-
-    @property
-    def rigs(self) -> Sequence[Rig]:
-        """No rig: there is one camera."""
-        return ()
-
-    @property
-    def rig_problem(self) -> str:
-        """Empty: there is one camera."""
-        return ''
 
     @property
     def description(self) -> Mapping[str, str]:
