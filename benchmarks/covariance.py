@@ -8,7 +8,6 @@ of the lounge, tested on the bags ``query`` and ``revisit``. Status 1 when a tar
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.recordings import add_data_argument, build_lounge, recordings
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.evaluation import References
 from hloc_localizer.evaluation.calibration import (
@@ -29,8 +29,6 @@ from hloc_localizer.localization.inflation import CHI_SQUARED, nees_under
 from hloc_localizer.localization.localizer import calibrated_options
 from hloc_localizer.localization.options import CovarianceOptions, LocalizerOptions
 from hloc_localizer.localization.success import probabilities
-from hloc_localizer.mapping import build_map
-from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.maps import Map
 from hloc_localizer.maps.calibration import Calibration
 from hloc_localizer.sources import SourceOptions, open_source
@@ -39,24 +37,14 @@ from hloc_localizer.sources import SourceOptions, open_source
 def main(arguments: Sequence[str] | None = None) -> int:
     """Learn, test, print; status 1 when a target is missed."""
     parser = argparse.ArgumentParser(prog='benchmarks covariance')
-    default = Path(__file__).parents[1] / os.environ.get('HLOC_LOCALIZER_TEST_DATA', '../shared')
-    parser.add_argument('--data', type=Path, default=default, help='folder that holds data/')
+    add_data_argument(parser)
     parser.add_argument('--map', type=Path, help='a map of the bag `map`, instead of building one')
     given = parser.parse_args(arguments)
-    bags = given.data.resolve() / 'data' / 'lounge'
-    if not bags.is_dir():
-        print(f'{bags}: there is no such folder; give --data DIR', file=sys.stderr)
+    bags = recordings(given, 'lounge')
+    if bags is None:
         return 2
     with tempfile.TemporaryDirectory(prefix='hloc_localizer_') as folder:
-        return _measure(bags, given.map or build_lounge(bags / 'map', Path(folder) / 'lounge'))
-
-
-def build_lounge(bag: Path, output: Path) -> Path:
-    """Build the map of the lounge."""
-    options = BuildOptions()
-    with command_progress() as progress:
-        build_map(open_source(bag, options.source), output, options, progress)
-    return output
+        return _measure(bags, given.map or build_lounge(bags, Path(folder) / 'lounge'))
 
 
 def _measure(bags: Path, path: Path) -> int:

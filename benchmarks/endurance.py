@@ -8,7 +8,6 @@ target is missed. ``memory`` and ``stream`` start the node as a process of its o
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import signal
 import subprocess
@@ -23,6 +22,7 @@ import cv2
 import numpy as np
 
 from benchmarks.node_client import Camera30, NodeClient
+from benchmarks.recordings import add_data_argument, recordings
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization import Localizer
 from hloc_localizer.maps import Map
@@ -42,9 +42,8 @@ STREAM_HZ = 30.0
 def main(given: Sequence[str] | None = None) -> int:
     """Run one of them."""
     arguments = _arguments(given)
-    data = arguments.data.resolve() / 'data'
-    if not data.is_dir():
-        print(f'{data}: does not exist; give --data DIR', file=sys.stderr)
+    data = recordings(arguments)
+    if data is None:
         return 2
     run = {'foreign': _foreign, 'memory': _memory, 'stream': _stream}[arguments.what]
     return run(data, arguments)
@@ -55,9 +54,8 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         prog='python -m benchmarks endurance',
         description=(__doc__ or '').strip().splitlines()[0],
     )
-    default = Path(__file__).parents[1] / os.environ.get('HLOC_LOCALIZER_TEST_DATA', '../shared')
     parser.add_argument('what', choices=('foreign', 'memory', 'stream'))
-    parser.add_argument('--data', type=Path, default=default, help='folder that holds data/')
+    add_data_argument(parser)
     parser.add_argument('--map', type=Path, required=True, help='map of the lounge')
     parser.add_argument('--images', type=int, default=0, help='0: 2,000, 50,000 and 900')
     return parser.parse_args(given)

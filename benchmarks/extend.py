@@ -11,7 +11,6 @@ How far the new images are from the recorded poses of `query` is measured too.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -20,13 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.recordings import add_data_argument, build_lounge, recordings
 from benchmarks.targets import Row, at_least, at_most, table
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.evaluation import Evaluation, References
 from hloc_localizer.evaluation.run import evaluate_source
 from hloc_localizer.geometry.transforms import pose_distance
 from hloc_localizer.localization import Localizer
-from hloc_localizer.mapping import BuildOptions, build_map
+from hloc_localizer.mapping import BuildOptions
 from hloc_localizer.mapping.extend import extend_map
 from hloc_localizer.maps import Map
 from hloc_localizer.sources import SourceOptions, open_source
@@ -40,18 +40,15 @@ _ALSO = ('0.05m_5deg', '0.10m_2deg')
 def main(given: Sequence[str] | None = None) -> int:
     """Measure and print; status 1 when a target is missed."""
     arguments = _arguments(given)
-    lounge = arguments.data.resolve() / 'data' / 'lounge'
-    if not lounge.is_dir():
-        print(f'{lounge}: there is no such folder; give --data DIR', file=sys.stderr)
+    lounge = recordings(arguments, 'lounge')
+    if lounge is None:
         return 2
     with tempfile.TemporaryDirectory(prefix='hloc_localizer_') as folder:
         work = arguments.keep or Path(folder)
         work.mkdir(parents=True, exist_ok=True)
         options = BuildOptions(overwrite=True)
-        path = arguments.map or work / 'lounge'
+        path = arguments.map or build_lounge(lounge, work / 'lounge')
         with command_progress() as progress:
-            if arguments.map is None:
-                build_map(open_source(lounge / 'map', options.source), path, options, progress)
             begin = time.perf_counter()
             report = extend_map(
                 Map.load(path),
@@ -78,8 +75,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    default = Path(__file__).parents[1] / os.environ.get('HLOC_LOCALIZER_TEST_DATA', '../shared')
-    parser.add_argument('--data', type=Path, default=default, help='folder that holds data/')
+    add_data_argument(parser)
     parser.add_argument('--map', type=Path, metavar='MAP', help='extend this one, build none')
     parser.add_argument('--refine-map', action='store_true', help='let its images move too')
     parser.add_argument('--keep-all', action='store_true', help='keep images that add little')

@@ -10,9 +10,7 @@ Status 1 when there is any; each is printed with the seed that makes it again.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import sys
 import tempfile
 import traceback
 from collections import Counter
@@ -24,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.map_mutations import MAP_MUTATIONS, MapMutation, bare_copy
+from benchmarks.recordings import add_data_argument, recordings
 from hloc_localizer.errors import HlocLocalizerError, MapError
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.trajectory import Trajectory
@@ -82,9 +81,8 @@ class Truth:
 def main(given: Sequence[str] | None = None) -> int:
     """Mutate, judge, print."""
     arguments = _arguments(given)
-    bag = arguments.data.resolve() / 'data' / 'lounge' / 'query'
-    if not bag.exists():
-        print(f'{bag}: does not exist; give --data DIR', file=sys.stderr)
+    bag = recordings(arguments, 'lounge', 'query')
+    if bag is None:
         return 2
     truth = Truth.of(bag)
     outcomes = {}
@@ -103,8 +101,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog='python -m benchmarks fuzz', description=(__doc__ or '').strip().splitlines()[0]
     )
-    default = Path(__file__).parents[1] / os.environ.get('HLOC_LOCALIZER_TEST_DATA', '../shared')
-    parser.add_argument('--data', type=Path, default=default, help='folder that holds data/')
+    add_data_argument(parser)
     parser.add_argument('--map', type=Path, required=True, help='map of the lounge')
     parser.add_argument('--messages', type=int, default=10000, help='mutated messages')
     parser.add_argument('--maps', type=int, default=2000, help='mutated map folders')

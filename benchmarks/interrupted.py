@@ -9,7 +9,6 @@ more than a millimetre, or in what it holds.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.recordings import add_data_argument, recordings
 from hloc_localizer.maps import Map, verify_map
 
 LIMIT_M = 1e-3
@@ -43,9 +43,8 @@ class Outcome:
 def main(given: Sequence[str] | None = None) -> int:
     """Kill, resume, compare; print a table."""
     arguments = _arguments(given)
-    recording = arguments.data.resolve() / 'data' / 'lounge' / 'map'
-    if not recording.exists():
-        print(f'{recording}: does not exist; give --data DIR', file=sys.stderr)
+    recording = recordings(arguments, 'lounge', 'map')
+    if recording is None:
         return 2
     with tempfile.TemporaryDirectory(prefix='hloc_localizer_') as folder:
         output, whole = Path(folder) / 'map', Path(folder) / 'whole'
@@ -71,8 +70,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    default = Path(__file__).parents[1] / os.environ.get('HLOC_LOCALIZER_TEST_DATA', '../shared')
-    parser.add_argument('--data', type=Path, default=default, help='folder that holds data/')
+    add_data_argument(parser)
     parser.add_argument('--kills', type=int, default=20, help='builds to kill')
     parser.add_argument('--seconds', type=float, default=12.0, help='of the recording; 0: all')
     parser.add_argument('--seed', type=int, default=0, help='of the moments')

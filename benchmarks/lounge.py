@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.recordings import add_data_argument, recordings
 from benchmarks.targets import comparison, rows, stages, table
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.evaluation import Evaluation, References
@@ -44,9 +44,8 @@ FACADE_STEP = 5
 def main(given: Sequence[str] | None = None) -> int:
     """Measure and print; status 1 when a target is missed."""
     arguments = _arguments(given)
-    data = arguments.data.resolve() / 'data'
-    if not data.is_dir():
-        print(f'{data}: there is no such folder; give --data DIR', file=sys.stderr)
+    data = recordings(arguments)
+    if data is None:
         return 2
     with tempfile.TemporaryDirectory(prefix='hloc_localizer_') as folder:
         work = arguments.keep or Path(folder)
@@ -71,8 +70,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    default = Path(__file__).parents[1] / os.environ.get('HLOC_LOCALIZER_TEST_DATA', '../shared')
-    parser.add_argument('--data', type=Path, default=default, help='folder that holds data/')
+    add_data_argument(parser)
     parser.add_argument('--front-end', choices=front_end_names(), default='sift')
     parser.add_argument('--matcher', choices=('lightglue', 'nearest_neighbour'),
                         default='lightglue', help='of a learned front end')  # fmt: skip

@@ -14,7 +14,6 @@ pixels at the recorded pose.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.recordings import add_data_argument
 from hloc_localizer.errors import HlocLocalizerError, InputError
 from hloc_localizer.evaluation import References
 from hloc_localizer.features.local_features import FrontEnd, LocalFeatures, Matches
@@ -89,9 +89,8 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    default = Path(__file__).parents[1] / os.environ.get('HLOC_LOCALIZER_TEST_DATA', '../shared')
     parser.add_argument('map', type=Path, metavar='MAP', help='a map of the lounge')
-    parser.add_argument('--data', type=Path, default=default, help='folder that holds data/')
+    add_data_argument(parser)
     parser.add_argument('--bag', default='query', choices=('query', 'revisit'))
     parser.add_argument('--candidates', type=int, default=5)
     parser.add_argument('--every', type=int, default=1, help='take every Nth frame')

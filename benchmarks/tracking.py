@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.recordings import add_data_argument, build_lounge, recordings
 from benchmarks.targets import Row, at_least, at_most, table
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.evaluation import Evaluation, References
@@ -35,8 +35,6 @@ from hloc_localizer.localization import Localizer
 from hloc_localizer.localization.options import LocalizerOptions
 from hloc_localizer.localization.tracking import TrackingLocalizer, TrackingOptions
 from hloc_localizer.localization.tracking.estimate import motion_noise
-from hloc_localizer.mapping import build_map
-from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.maps import Map
 from hloc_localizer.sources import SourceOptions, open_source
 from hloc_localizer.sources.frame import Frame
@@ -50,12 +48,11 @@ SPANS = (1, 5, 20, 40)
 def main(given: Sequence[str] | None = None) -> int:
     """Measure and print; status 1 when a target is missed."""
     arguments = _arguments(given)
-    data = arguments.data.resolve() / 'data'
-    if not data.is_dir():
-        print(f'{data}: there is no such folder; give --data DIR', file=sys.stderr)
+    data = recordings(arguments)
+    if data is None:
         return 2
     with tempfile.TemporaryDirectory(prefix='hloc_localizer_') as folder:
-        path = arguments.map or _build(data / 'lounge', Path(folder) / 'map')
+        path = arguments.map or build_lounge(data / 'lounge', Path(folder) / 'map')
         loaded = Map.load(path)
         localizer = Localizer(loaded, LocalizerOptions().with_assignments(arguments.set))
         options = TrackingOptions().with_assignments(arguments.tracking)
@@ -74,8 +71,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    default = Path(__file__).parents[1] / os.environ.get('HLOC_LOCALIZER_TEST_DATA', '../shared')
-    parser.add_argument('--data', type=Path, default=default, help='folder that holds data/')
+    add_data_argument(parser)
     parser.add_argument('--map', type=Path, metavar='MAP', help='measure this one, build none')
     parser.add_argument('--learned', action='store_true', help='the map has a learned front end')
     parser.add_argument('--others', type=int, default=2000, help='images of other places')
@@ -85,13 +81,6 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--tracking', nargs='+', default=[], metavar='NAME=VALUE',
                         help='options of the tracker')  # fmt: skip
     return parser.parse_args(given)
-
-
-def _build(lounge: Path, output: Path) -> Path:
-    options = BuildOptions()
-    with command_progress() as progress:
-        build_map(open_source(lounge / 'map', options.source), output, options, progress)
-    return output
 
 
 def _measure(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.recordings import add_data_argument, recordings
 from benchmarks.targets import Row, at_least, at_most, table
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.evaluation import References
@@ -63,9 +63,8 @@ class Judged:
 def main(given: Sequence[str] | None = None) -> int:
     """Measure and print; status 1 when a target is missed."""
     arguments = _arguments(given)
-    data = arguments.data.resolve() / 'data'
-    if not data.is_dir():
-        print(f'{data}: there is no such folder; give --data DIR', file=sys.stderr)
+    data = recordings(arguments)
+    if data is None:
         return 2
     measured: dict[str, Any] = {}
     found: list[Row] = []
@@ -82,9 +81,8 @@ def main(given: Sequence[str] | None = None) -> int:
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or '').strip().splitlines()[0])
-    default = Path(__file__).parents[1] / os.environ.get('HLOC_LOCALIZER_TEST_DATA', '../shared')
     parser.add_argument('what', nargs='*', choices=[*_PARTS, []], help='empty: everything')
-    parser.add_argument('--data', type=Path, default=default, help='folder that holds data/')
+    add_data_argument(parser)
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all numbers')
     parser.add_argument('--keep', type=Path, metavar='DIR', help='keep the maps there')
     parser.add_argument('--build-set', nargs='+', default=[], metavar='NAME=VALUE',

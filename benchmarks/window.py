@@ -8,7 +8,6 @@ by frame, and with the frames before each tied by the odometry of the bag, with 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.covariance import build_lounge
+from benchmarks.recordings import add_data_argument, build_lounge, recordings
 from hloc_localizer.evaluation import References
 from hloc_localizer.geometry.transforms import pose_distance
 from hloc_localizer.localization import (
@@ -37,16 +36,14 @@ _THRESHOLDS = ((0.05, 5.0), (0.25, 2.0), (0.5, 5.0))
 def main(arguments: Sequence[str] | None = None) -> int:
     """Localize, print; status 1 for a false fix."""
     parser = argparse.ArgumentParser(prog='benchmarks window')
-    default = Path(__file__).parents[1] / os.environ.get('HLOC_LOCALIZER_TEST_DATA', '../shared')
-    parser.add_argument('--data', type=Path, default=default, help='folder that holds data/')
+    add_data_argument(parser)
     parser.add_argument('--map', type=Path, help='a map of the bag `map`, instead of building one')
     given = parser.parse_args(arguments)
-    bags = given.data.resolve() / 'data' / 'lounge'
-    if not bags.is_dir():
-        print(f'{bags}: there is no such folder; give --data DIR', file=sys.stderr)
+    bags = recordings(given, 'lounge')
+    if bags is None:
         return 2
     with tempfile.TemporaryDirectory(prefix='hloc_localizer_') as folder:
-        path = given.map or build_lounge(bags / 'map', Path(folder) / 'lounge')
+        path = given.map or build_lounge(bags, Path(folder) / 'lounge')
         alone, together, milliseconds = _localize(Map.load(path), bags)
     print('| `revisit` | localized | ' + ' | '.join(f'{m} m, {d:.0f} deg' for m, d in _THRESHOLDS)
           + ' | false fixes |')  # fmt: skip
