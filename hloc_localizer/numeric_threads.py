@@ -37,9 +37,13 @@ class NumericThreads:
         return NumericThreads(opencv=threads, blas=threads or max((os.cpu_count() or 1) // 2, 1))
 
     @staticmethod
-    def for_workers() -> NumericThreads:
-        """Return what suits workers that keep all cores busy: one thread each."""
-        return NumericThreads(opencv=1, blas=1)
+    def for_workers(*, parallel: bool) -> NumericThreads:
+        """
+        Return what suits work on many images: one thread for each of workers that fill all cores.
+
+        :param parallel: whether there are such; work that threads by itself is left as it is.
+        """
+        return NumericThreads(opencv=1, blas=1) if parallel else NumericThreads(opencv=0, blas=0)
 
     def __enter__(self) -> NumericThreads:
         if self._opencv:

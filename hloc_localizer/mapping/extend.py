@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.mapping.join_report import JoinReport
-from hloc_localizer.mapping.joining import join
+from hloc_localizer.mapping.joining import grown_source, join
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.quiet_pycolmap import require_pycolmap
 from hloc_localizer.mapping.session import front_end_of, read_session
@@ -45,7 +45,6 @@ def extend_map(
     front_end = front_end_of(loaded, options)
     source = synchronised(source, progress)
     session = read_session(loaded, source, front_end, options, progress)
-    before = loaded.manifest.provenance.source
     path = source.description.get('path', '')
     added = f'{len(loaded.runtime.image_names)} images with {len(session.images)} of {path}'
     return join(
@@ -57,11 +56,7 @@ def extend_map(
         progress,
         refine_map=refine_map,
         keep_all=keep_all,
-        source={
-            **before,
-            'path': '; '.join(filter(None, [before.get('path', ''), path])),
-            'extended': '; '.join(filter(None, [before.get('extended', ''), added])),
-        },
+        source=grown_source(loaded, path=path, extended=added),
     )
 
 

@@ -23,6 +23,7 @@ from hloc_localizer.mapping.front_end import component_of, open_front_end
 from hloc_localizer.mapping.import_options import ColmapImportOptions
 from hloc_localizer.mapping.import_report import ImportReport
 from hloc_localizer.mapping.matching import MapImage, match_pairs
+from hloc_localizer.mapping.model_files import write_model
 from hloc_localizer.mapping.options import PairOptions
 from hloc_localizer.mapping.pairs import Pairs, pairs_from_poses, pairs_from_retrieval
 from hloc_localizer.mapping.point_knowledge import know_points
@@ -30,12 +31,6 @@ from hloc_localizer.mapping.retrieval import image_describer, retrieval_of
 from hloc_localizer.mapping.tracks import Tracks, tracks_of
 from hloc_localizer.maps import Manifest, MapWriter, Provenance, Statistics
 from hloc_localizer.maps.colmap_model import ColmapModel, read_colmap_model
-from hloc_localizer.maps.hloc_files import (
-    FEATURES_NAME,
-    GLOBAL_FEATURES_NAME,
-    write_features,
-    write_global_features,
-)
 from hloc_localizer.maps.hloc_layout import is_colmap_model
 from hloc_localizer.progress import Progress, SilentProgress
 from hloc_localizer.sources import image_codec
@@ -124,7 +119,12 @@ def import_colmap(
             options=options.compilation,
         )
         progress.stage('write')
-        _write_files(writer.path, map_images, described, reconstruction)
+        write_model(
+            writer.path,
+            {image.name: image.features for image in map_images},
+            described,
+            reconstruction,
+        )
         manifest = Manifest(
             cameras=dict(zip(cameras, refined, strict=True)),
             recorded_cameras=cameras,
@@ -253,16 +253,6 @@ def _poses(reconstruction: Any) -> Any:
     from hloc_localizer.mapping.reconstruction import poses_of
 
     return np.stack(poses_of(reconstruction))
-
-
-def _write_files(
-    folder: Path, images: Sequence[MapImage], described: Any, reconstruction: Any
-) -> None:
-    (folder / 'sfm').mkdir()
-    reconstruction.write_binary(folder / 'sfm')
-    write_features(folder / FEATURES_NAME, {image.name: image.features for image in images})
-    names = [image.name for image in images]
-    write_global_features(folder / GLOBAL_FEATURES_NAME, dict(zip(names, described, strict=True)))
 
 
 def _statistics(images: Sequence[MapImage], tracks: Tracks, reconstruction: Any) -> Statistics:

@@ -21,17 +21,14 @@ from hloc_localizer.mapping.import_choice import agreeing_parts
 from hloc_localizer.mapping.import_options import HlocImportOptions
 from hloc_localizer.mapping.import_report import ImportReport
 from hloc_localizer.mapping.matching import MapImage
+from hloc_localizer.mapping.model_files import write_model
 from hloc_localizer.mapping.point_knowledge import know_points
 from hloc_localizer.mapping.retrieval import Retrieval, retrieval_of
 from hloc_localizer.mapping.tracks import Tracks
 from hloc_localizer.maps import Component, Manifest, MapWriter, Provenance, Statistics
 from hloc_localizer.maps.colmap_model import ColmapModel, ModelImage
 from hloc_localizer.maps.hloc_files import (
-    FEATURES_NAME,
-    GLOBAL_FEATURES_NAME,
     read_global_features,
-    write_features,
-    write_global_features,
 )
 from hloc_localizer.maps.hloc_layout import FeaturesFile, HlocFolder, find_hloc_folder
 from hloc_localizer.progress import Progress, SilentProgress
@@ -87,7 +84,7 @@ def import_hloc(
             options=options.compilation,
         )
         progress.stage('write')
-        _write_files(writer.path, model, features, retrieval)
+        write_model(writer.path, features, retrieval.descriptors, model.reconstruction)
         manifest = _manifest(folder, file, model, tracks, component, retrieval, options)
         written = writer.finish(manifest, runtime)
     return ImportReport(written, tuple(note for note in (*notes, *retrieval_notes) if note))
@@ -229,20 +226,6 @@ def _global_descriptors(path: Path, images: Sequence[MapImage]) -> NDArray[np.fl
     descriptors = np.stack([by_name[image.name] for image in images])
     lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
     return np.asarray(descriptors / np.maximum(lengths, 1e-9), np.float32)
-
-
-def _write_files(
-    folder: Path,
-    model: ColmapModel,
-    features: Mapping[str, LocalFeatures],
-    retrieval: Retrieval,
-) -> None:
-    (folder / 'sfm').mkdir()
-    model.reconstruction.write_binary(folder / 'sfm')
-    write_features(folder / FEATURES_NAME, features)
-    names = [image.name for image in model.images]
-    descriptors = dict(zip(names, retrieval.descriptors, strict=True))
-    write_global_features(folder / GLOBAL_FEATURES_NAME, descriptors)
 
 
 def _manifest(

@@ -32,6 +32,7 @@ from hloc_localizer.mapping.known_tracks import (
 )
 from hloc_localizer.mapping.map_report import Trial, localize_held_out, write_report
 from hloc_localizer.mapping.matching import MapImage, PairMatches, match_pairs
+from hloc_localizer.mapping.model_files import write_model
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.pairs import pairs_with_new
 from hloc_localizer.mapping.point_knowledge import know_points
@@ -39,13 +40,6 @@ from hloc_localizer.mapping.recall import Recall
 from hloc_localizer.mapping.session import Session
 from hloc_localizer.mapping.tracks import Tracks, move_points, tracks_of
 from hloc_localizer.maps import Manifest, Map, MapWriter, RuntimeMap, Statistics
-from hloc_localizer.maps.hloc_export import MODEL_FOLDER
-from hloc_localizer.maps.hloc_files import (
-    FEATURES_NAME,
-    GLOBAL_FEATURES_NAME,
-    write_features,
-    write_global_features,
-)
 from hloc_localizer.numeric_threads import NumericThreads
 from hloc_localizer.progress import Progress
 
@@ -114,7 +108,12 @@ def join(
         whole = Map(writer.path, manifest, runtime)
         recall = _recall(whole, joint, session, output.name, options, progress)
         progress.stage('write')
-        _write_files(writer.path, joint, reconstruction)
+        write_model(
+            writer.path,
+            {image.name: image.features for image in joint.images},
+            joint.descriptors,
+            reconstruction,
+        )
         written = writer.finish(manifest, runtime)
     before = np.stack([image.map_from_camera for image in joint.images])
     moved = transforms.pose_distance(before, runtime.map_from_camera)[0]
@@ -175,14 +174,12 @@ def _matched(
         np.stack([image.map_from_camera for image in joint.images]),
         joint.descriptors,
         joint.is_new,
-        options.pairs,
+        options.pairs.for_front_end(front_end),
         among_new=session.matches is None,
     )
     progress.stage('match', len(pairs))
     workers = threads if front_end.parallel else 1
-    numeric = (
-        NumericThreads.for_workers() if front_end.parallel else NumericThreads(opencv=0, blas=0)
-    )
+    numeric = NumericThreads.for_workers(parallel=front_end.parallel)
     with numeric:
         return match_pairs(
             joint.images, pairs, front_end, threads=workers, advance=progress.advance
@@ -370,11 +367,16 @@ def _recall(
     }
 
 
-def _write_files(folder: Path, joint: _Joint, reconstruction: Any) -> None:
-    (folder / MODEL_FOLDER).mkdir()
-    reconstruction.write_binary(folder / MODEL_FOLDER)
-    write_features(folder / FEATURES_NAME, {image.name: image.features for image in joint.images})
-    names = [image.name for image in joint.images]
-    write_global_features(
-        folder / GLOBAL_FEATURES_NAME, dict(zip(names, joint.descriptors, strict=True))
-    )
+def grown_source(loaded: Map, *, path: str, **added: str) -> dict[str, str]:
+    """
+    Return the provenance of a map that something was added to: what was there, and what came.
+
+    :param path: of the recordings of what was added.
+    :param added: a line for the history of that name.
+    """
+    before = loaded.manifest.provenance.source
+    parts = {'path': path, **added}
+    return {
+        **before,
+        **{name: '; '.join(filter(None, [before.get(name, ''), parts[name]])) for name in parts},
+    }

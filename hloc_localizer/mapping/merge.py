@@ -15,7 +15,7 @@ from hloc_localizer.mapping.align_options import AlignOptions
 from hloc_localizer.mapping.align_to import AlignReport, Target, find_alignment
 from hloc_localizer.mapping.carried_knowledge import knowledge_of
 from hloc_localizer.mapping.join_report import JoinReport
-from hloc_localizer.mapping.joining import join
+from hloc_localizer.mapping.joining import grown_source, join
 from hloc_localizer.mapping.known_tracks import (
     color_keypoints,
     images_of,
@@ -73,7 +73,6 @@ def merge_maps(
     descriptors = _described(loaded, other, images, options)
     alignment = _aligned(loaded, other, images, descriptors, align, progress)
     session = _session(loaded, other, images, descriptors, alignment.alignment)
-    before = loaded.manifest.provenance.source
     path = other.manifest.provenance.source.get('path', '')
     added = f'{len(loaded.runtime.image_names)} images with {len(images)} of {other.path}'
     told = join(
@@ -86,9 +85,7 @@ def merge_maps(
         refine_map=refine_map,
         keep_all=True,
         source={
-            **before,
-            'path': '; '.join(filter(None, [before.get('path', ''), path])),
-            'merged': '; '.join(filter(None, [before.get('merged', ''), added])),
+            **grown_source(loaded, path=path, merged=added),
             'merged_by': alignment.transform_text(),
         },
     )

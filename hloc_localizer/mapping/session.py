@@ -184,9 +184,7 @@ def _extracted(
 
     network = describer.name != Vlad.name
     workers = (options.threads or os.cpu_count() or 1) if front_end.parallel else 1
-    numeric = (
-        NumericThreads.for_workers() if front_end.parallel else NumericThreads(opencv=0, blas=0)
-    )
+    numeric = NumericThreads.for_workers(parallel=front_end.parallel)
     progress.stage('extract', len(source))
     with numeric:
         images = list(

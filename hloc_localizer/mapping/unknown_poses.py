@@ -83,7 +83,7 @@ class UnknownPoses:
             [f'{image.session}/{image.camera}' for image in self.images],
             odometry_of(self.images),
             [self.cameras[image.camera] for image in self.images],
-            self.options.pairs,
+            self.options.pairs.for_front_end(self.front_end),
         )
         if not pairs:
             raise InputError('no two images overlap; record with more overlap or a slower camera')
@@ -170,7 +170,7 @@ class UnknownPoses:
         near = pairs_from_poses(
             [placement.cameras[image.camera] for image in images],
             placement.poses,
-            self.options.pairs,
+            self.options.pairs.for_front_end(self.front_end),
         )
         added = [pair for pair in near if pair not in kept]
         return {**kept, **self._match(added, images)}
