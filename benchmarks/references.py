@@ -266,8 +266,9 @@ def _judged(
     if estimate is None:
         return good, (np.inf, np.inf)
     pose, inliers = estimate
+    noise = np.tile(np.eye(2), (int(inliers.sum()), 1, 1))
     refined = refine_absolute_pose(
-        query.camera, pose, pixels[inliers], points[inliers], sigma_px=np.ones(int(inliers.sum()))
+        query.camera, pose, pixels[inliers], points[inliers], noise_px=noise
     )
     pose = pose if refined is None else refined.map_from_camera
     metres, radians = pose_distance(pose, query.map_from_camera)

@@ -245,11 +245,12 @@ def relative_errors(
 ) -> Array:
     """Return the errors (N,) of matches in standard deviations; infinite behind the camera."""
     residuals = reprojection_residuals(camera, map_from_camera, keypoints, points)
-    errors = np.linalg.norm(_whitened(residuals, whitening_of(noise_px)), axis=1)
+    errors = np.linalg.norm(whitened(residuals, whitening_of(noise_px)), axis=1)
     return np.where(np.isfinite(errors), errors, np.inf)
 
 
-def _whitened(residuals: Array, whitening: Array) -> Array:
+def whitened(residuals: Array, whitening: Array) -> Array:
+    """Return residuals (N, 2) multiplied by what :func:`whitening_of` gave."""
     first = whitening[:, 0, 0] * residuals[:, 0]
     second = whitening[:, 1, 0] * residuals[:, 0] + whitening[:, 1, 1] * residuals[:, 1]
     return np.stack([first, second], axis=1)
@@ -257,7 +258,7 @@ def _whitened(residuals: Array, whitening: Array) -> Array:
 
 def _squared_errors(residuals: Array, whitening: Array) -> tuple[Array, Array]:
     """Return the whitened residuals (N, 2) and their squared lengths (N,)."""
-    residuals = _whitened(residuals, whitening)
+    residuals = whitened(residuals, whitening)
     squared = np.sum(residuals**2, axis=1)
     # A point that slipped behind the camera is as wrong as an outlier can be.
     return residuals, np.where(np.isfinite(squared), squared, 1e6)

@@ -140,7 +140,7 @@ def _optimised(
         if sum(int(mask.sum()) for mask in best.inliers) < MIN_MATCHES:
             return None
         chosen = [
-            view.view.subset(mask, sigma_px=plane.sigmas(best.map_from_rig, mask))
+            view.view.subset(mask, noise_px=plane.noise(best.map_from_rig, mask))
             for view, plane, mask in zip(views, planes, best.inliers, strict=True)
         ]
         refined = refine_rig(chosen, best.map_from_rig, iterations=5)
@@ -210,9 +210,10 @@ class _Plane:
         errors, limits = self._errors(pose[None])
         return np.asarray(errors[0] <= limits[0])
 
-    def sigmas(self, pose: Array, mask: NDArray[np.bool_]) -> Array:
-        """Return the standard deviations of some residuals, looser for loosely tied views."""
+    def noise(self, pose: Array, mask: NDArray[np.bool_]) -> Array:
+        """Return the covariances of some residuals, larger for loosely tied views."""
         moved = transforms.invert(pose @ self.view.view.rig_from_camera)
         depth = transforms.apply(moved, self.view.view.points[mask])[:, 2]
         slack = self._slack(np.maximum(depth, 1e-3))
-        return np.asarray(np.hypot(self.view.view.sigma_px[mask], slack))
+        loose = slack[:, None, None] ** 2 * np.eye(2)
+        return np.asarray(self.view.view.noise_px[mask] + loose)

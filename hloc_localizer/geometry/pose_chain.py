@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hloc_localizer.geometry import transforms
-from hloc_localizer.geometry.absolute_pose import MIN_MATCHES
+from hloc_localizer.geometry.absolute_pose import MIN_MATCHES, whitened, whitening_of
 from hloc_localizer.geometry.camera import Camera
 
 Array = NDArray[np.float64]
@@ -31,16 +32,21 @@ class View:
     """(N, 2) pixels."""
     points: Array
     """(N, 3) in the map."""
-    sigma_px: Array
-    """(N,) standard deviation expected of each residual."""
+    noise_px: Array
+    """(N, 2, 2) covariance expected of each residual, in square pixels."""
 
-    def subset(self, mask: NDArray[Any], *, sigma_px: Array | None = None) -> View:
-        """Return the matches (N,) of a mask, with other standard deviations if given."""
+    @cached_property
+    def whitening(self) -> Array:
+        """What (N, 2, 2) residuals are multiplied by to have unit variance."""
+        return whitening_of(self.noise_px)
+
+    def subset(self, mask: NDArray[Any], *, noise_px: Array | None = None) -> View:
+        """Return the matches (N,) of a mask, with other covariances if given."""
         return dataclasses.replace(
             self,
             keypoints=self.keypoints[mask],
             points=self.points[mask],
-            sigma_px=self.sigma_px[mask] if sigma_px is None else sigma_px,
+            noise_px=self.noise_px[mask] if noise_px is None else noise_px,
         )
 
 
@@ -217,7 +223,7 @@ class _Chain:
         deviations are cautious, and a drive with bad matches may have bad odometry.
         """
         squared = [
-            _squared(view, project_view(view, pose)[0])
+            _squared(whitened(project_view(view, pose)[0], view.whitening))
             for views, pose in zip(self._moments, poses, strict=True)
             for view in views
         ]
@@ -234,19 +240,20 @@ class _Chain:
         return ChainPose(tuple(poses), 0.5 * (covariance + covariance.T), variance)
 
 
-def _squared(view: View, residuals: Array) -> Array:
-    """Return squared errors in standard deviations; a point behind counts like any outlier."""
-    squared = np.sum(residuals**2, axis=1) / view.sigma_px**2
+def _squared(residuals: Array) -> Array:
+    """Return squared lengths of whitened residuals; a point behind counts like any outlier."""
+    squared = np.sum(residuals**2, axis=1)
     return np.where(np.isfinite(squared), squared, 1e6)
 
 
 def _of_view(view: View, pose: Array) -> tuple[float, Array, Array]:
     residuals, jacobian = project_view(view, pose)
-    squared = _squared(view, residuals)
+    residuals, jacobian = whitened(residuals, view.whitening), view.whitening @ jacobian
+    squared = _squared(residuals)
     visible = np.asarray(
         np.isfinite(residuals).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2)), np.bool_
     )
-    weights = np.where(visible, 1.0 / (1.0 + squared / _CAUCHY) / view.sigma_px**2, 0.0)
+    weights = np.where(visible, 1.0 / (1.0 + squared / _CAUCHY), 0.0)
     residuals = np.where(visible[:, None], residuals, 0.0)
     jacobian = np.where(visible[:, None, None], jacobian, 0.0).reshape(-1, 6)
     weighted = jacobian * np.repeat(weights, 2)[:, None]

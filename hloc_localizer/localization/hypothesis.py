@@ -164,23 +164,6 @@ class PoseSolver:
             noise_px=self.noise.covariance_px(features, camera, matches, pose),
         )
 
-    def sigmas(
-        self,
-        features: LocalFeatures,
-        camera: Camera,
-        matches: PointMatches,
-        pose: NDArray[np.float64] | None,
-    ) -> NDArray[np.float64]:
-        """
-        Expect of each residual the error of its keypoint and of its point, in pixels each axis.
-
-        :param pose: ``map_from_camera``; without one nothing is expected of the points.
-        """
-        if pose is None:
-            return self.noise.of_keypoints(features, matches)
-        noise = self.noise.covariance_px(features, camera, matches, pose)
-        return np.asarray(np.sqrt(0.5 * np.trace(noise, axis1=1, axis2=2)))
-
     def agreeing(
         self,
         features: LocalFeatures,

@@ -37,15 +37,21 @@ class MatchNoise:
         features: LocalFeatures,
         camera: Camera,
         matches: PointMatches,
-        map_from_camera: NDArray[np.float64],
+        map_from_camera: NDArray[np.float64] | None,
     ) -> NDArray[np.float64]:
-        """Return the covariance (M, 2, 2) of the residuals of matches at a pose."""
+        """
+        Return the covariance (M, 2, 2) of the residuals of matches.
+
+        :param map_from_camera: the pose; without one nothing is expected of the points.
+        """
+        of_keypoint = self.of_keypoints(features, matches)[:, None, None] ** 2 * np.eye(2)
+        if map_from_camera is None:
+            return np.asarray(of_keypoint)
         points = self._runtime.points[matches.point].astype(np.float64)
         by_position = reprojection_jacobian(camera, map_from_camera, points)[:, :, :3]
         known = unpacked_symmetric(self._runtime.point_covariance[matches.point])
         of_point = by_position @ known @ by_position.transpose(0, 2, 1)
-        of_keypoint = self.of_keypoints(features, matches) ** 2
-        total = of_point + of_keypoint[:, None, None] * np.eye(2)
+        total = of_point + of_keypoint
         # Behind the camera there is no projection; such a match is an outlier whatever its noise.
         hopeless = ~np.isfinite(total).all(axis=(1, 2))
         total[hopeless] = _LARGEST_POINT_SIGMA_PX**2 * np.eye(2)

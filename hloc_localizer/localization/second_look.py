@@ -135,7 +135,7 @@ class SecondLooks:
             rig_from_camera=mounted.rig_from_camera,
             keypoints=observation.features.keypoints[matches.keypoint].astype(np.float64),
             points=self._runtime.points[matches.point].astype(np.float64),
-            sigma_px=self._solver.sigmas(
+            noise_px=self._solver.noise.covariance_px(
                 observation.features, observation.camera, matches, map_from_camera
             ),
         )

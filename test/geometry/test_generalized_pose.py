@@ -23,6 +23,10 @@ MOUNTINGS = [
 ]
 
 
+def unit_noise(count: int) -> Array:
+    return np.tile(np.eye(2), (count, 1, 1))
+
+
 def view(
     mounting: Array,
     random: np.random.Generator,
@@ -44,7 +48,7 @@ def view(
     keypoints[right:] = random.uniform([0, 0], size, (wrong, 2))
     order = random.permutation(count)
     return RigView(
-        View(CAMERA, mounting, keypoints[order], points[order], np.ones(count)),
+        View(CAMERA, mounting, keypoints[order], points[order], unit_noise(count)),
         np.zeros(count, np.intp),
         position_sigma_m=sigma,
         rotation_sigma=sigma,
@@ -83,7 +87,7 @@ def test_two_places_that_explain_as_much_are_both_found() -> None:
             mounting,
             np.concatenate([here.view.keypoints, there.view.keypoints]),
             np.concatenate([here.view.points, there.view.points]),
-            np.ones(60),
+            unit_noise(60),
         )
         views.append(RigView(both, np.repeat([0, 1], 30)))
     found = estimate_generalized_pose(views, OPTIONS)

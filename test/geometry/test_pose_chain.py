@@ -39,6 +39,11 @@ def disturbed(pose: Array, change: Array) -> Array:
     return transforms.transform_from(rotation, pose[:3, 3] + change[:3])
 
 
+def round_noise(count: int, sigma_px: float) -> Array:
+    """Return covariances that are the same along both axes of the image."""
+    return np.tile(sigma_px**2 * np.eye(2), (count, 1, 1))
+
+
 def view_of(
     map_from_rig: Array, mounting: Array, count: int, random: np.random.Generator, noise_px: float
 ) -> View:
@@ -48,7 +53,7 @@ def view_of(
     rays = np.concatenate([CAMERA.normalise(keypoints), np.ones((count, 1))], axis=1)
     points = transforms.apply(map_from_rig @ mounting, rays * random.uniform(2, 8, (count, 1)))
     noisy = keypoints + random.normal(0.0, noise_px, keypoints.shape)
-    return View(CAMERA, mounting, noisy, points, np.full(count, max(noise_px, 1e-3)))
+    return View(CAMERA, mounting, noisy, points, round_noise(count, max(noise_px, 1e-3)))
 
 
 @pytest.mark.parametrize('model', ['OPENCV', 'OPENCV_FISHEYE', 'THIN_PRISM_FISHEYE'])
@@ -56,7 +61,7 @@ def test_jacobian_of_a_mounted_camera_is_what_small_motions_show(model: str) -> 
     random = np.random.default_rng(3)
     pose = random_pose(random)
     view = view_of(pose, MOUNTING, 20, random, 0.0)
-    view = View(CAMERAS[model], MOUNTING, view.keypoints, view.points, view.sigma_px)
+    view = View(CAMERAS[model], MOUNTING, view.keypoints, view.points, view.noise_px)
     _, analytic = project_view(view, pose)
     for axis, change in enumerate(np.eye(6) * 1e-6):
         ahead, behind = (project_view(view, disturbed(pose, s * change))[0] for s in (1.0, -1.0))
@@ -160,6 +165,30 @@ def test_newest_frame_bends_odometry_that_was_wrong() -> None:
     assert found is not None
     assert transforms.pose_distance(found.map_from_rig, truth[-1])[0] < 0.02
     assert found.residual_variance < 2.0
+
+
+def test_a_long_error_counts_as_little_as_its_direction_is_uncertain() -> None:
+    """Points known badly along one axis of the image must not pull, and widen the covariance."""
+    random = np.random.default_rng(9)
+    truth = random_pose(random)
+    long, nees = np.diag([8.0**2, 0.5**2]), []
+    errors: dict[str, list[float]] = {'known': [], 'averaged': []}
+    for _ in range(60):
+        exact = view_of(truth, np.eye(4), 60, random, 0.0)
+        keypoints = exact.keypoints + random.normal(0.0, 1.0, (60, 2)) * np.sqrt(long.diagonal())
+        average = np.sqrt(0.5 * np.trace(long))
+        for name, noise in (('known', np.tile(long, (60, 1, 1))),
+                            ('averaged', round_noise(60, average))):  # fmt: skip
+            view = View(CAMERA, exact.rig_from_camera, keypoints, exact.points, noise)
+            found = refine_rig([view], truth)
+            assert found is not None
+            errors[name].append(float(transforms.pose_distance(found.map_from_rig, truth)[0]))
+            if name == 'known':
+                turn = transforms.rotvec_from_rotation(found.map_from_rig[:3, :3] @ truth[:3, :3].T)
+                error = np.concatenate([found.map_from_rig[:3, 3] - truth[:3, 3], turn])
+                nees.append(error @ np.linalg.solve(found.covariance, error))
+    assert np.median(errors['known']) < 0.5 * np.median(errors['averaged'])
+    assert 3.0 < np.mean(nees) < 7.5
 
 
 def test_too_little_to_go_by_gives_no_pose() -> None:
