@@ -158,7 +158,7 @@ class TrackingOptions(Options):
     )  # fmt: skip
     max_image_size: int = option(
         400,
-        'Longest side to which images are reduced while all goes well (sift).',
+        'Longest side to which images are reduced that are sought near a prediction (sift).',
         minimum=64,
         maximum=20000,
     )

@@ -118,8 +118,8 @@ class TrackingLocalizer:
             return TrackedFrame(self.tracker.state, stale, False, Reason.STALE, None, None)
         self._stamps_ns[camera_name] = stamp_ns
         with self._threads:
-            quick = self.tracker.state is State.LOCALIZED
-            query = self.localizer.prepare(image, camera, self._quick_front_end if quick else None)
+            quick = self._quick_front_end if self._quick_look_suffices(stamp_ns) else None
+            query = self.localizer.prepare(image, camera, quick)
             self.tracker.advance(
                 stamp_ns, odom_from_body() if callable(odom_from_body) else odom_from_body
             )
@@ -132,6 +132,11 @@ class TrackingLocalizer:
         if prediction is None:
             return frame
         return dataclasses.replace(frame, prior=prediction.map_from_body @ mounting)
+
+    def _quick_look_suffices(self, stamp_ns: int) -> bool:
+        """Tell whether an image can be reduced: it is only looked at near a good prediction."""
+        state = self.tracker.state
+        return state is State.LOCALIZED or (state.has_pose and not self._search_due(stamp_ns))
 
     def _find(
         self, query: Query | Localization, stamp_ns: int, mounting: Array
