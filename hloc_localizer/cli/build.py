@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hloc_localizer.cli.align import TARGET_HELP
 from hloc_localizer.cli.options import add_option_arguments, options_from
-from hloc_localizer.cli.progress import command_progress
+from hloc_localizer.cli.progress import command_progress, tell_what_is_left
 from hloc_localizer.errors import HlocLocalizerError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Build the map and print its summary."""
     from hloc_localizer.mapping.align_to import check_target
     from hloc_localizer.mapping.options import BuildOptions
-    from hloc_localizer.maps import check_output, unfinished_build
+    from hloc_localizer.maps import check_output
     from hloc_localizer.sources import open_sources
 
     options = options_from(arguments, BuildOptions())
@@ -75,12 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     from hloc_localizer.mapping import build_map
 
     with command_progress() as progress:
-        try:
+        with tell_what_is_left(arguments.output, progress):
             report = build_map(source, arguments.output, options, progress)
-        except KeyboardInterrupt:
-            if left := unfinished_build(arguments.output):
-                progress.note(left)
-            raise
         print('\n'.join(report.lines()))
         if arguments.align_to:
             _align(arguments, reading.source, progress)
@@ -134,7 +130,7 @@ def _extend(arguments: argparse.Namespace, options: BuildOptions) -> int:
     loaded = Map.load(arguments.extend)
     reading = dataclasses.replace(options.source, map_frame=loaded.manifest.map_frame)
     source = open_sources(arguments.sources, reading)
-    with command_progress() as progress:
+    with command_progress() as progress, tell_what_is_left(arguments.output, progress):
         report = extend_map(
             loaded,
             source,

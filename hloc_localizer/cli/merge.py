@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hloc_localizer.cli.options import add_option_arguments, options_from
-from hloc_localizer.cli.progress import command_progress
+from hloc_localizer.cli.progress import command_progress, tell_what_is_left
 
 
 def add_parser(subparsers: Any) -> None:
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.overwrite:
         options = dataclasses.replace(options, overwrite=True)
     check_output(arguments.output, overwrite=options.overwrite)
-    with command_progress() as progress:
+    with command_progress() as progress, tell_what_is_left(arguments.output, progress):
         aligned, joined = merge_maps(
             Map.load(arguments.map),
             Map.load(arguments.other),

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 from hloc_localizer.progress import Progress, SilentProgress
@@ -27,6 +28,19 @@ def command_progress(stream: TextIO | None = None) -> Iterator[Progress]:
         yield progress
     finally:
         progress.close()
+
+
+@contextmanager
+def tell_what_is_left(output: Path, progress: Progress) -> Iterator[None]:
+    """Say after Ctrl-C which stages of a map in the making are kept."""
+    from hloc_localizer.maps import unfinished_build
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if left := unfinished_build(output):
+            progress.note(left)
+        raise
 
 
 class BarProgress(SilentProgress):

@@ -113,10 +113,5 @@ def _resumed(source: Source, options: BuildOptions, stages: StageTimes, folder: 
     checkpoints = Checkpoints(
         folder, stage_keys(source, options, front_end.name), resumable=bool(source.files)
     )
-    if checkpoints.note:
-        stages.progress.note(checkpoints.note)
-    try:
+    with checkpoints.resumed(stages.progress.note):
         return BuildStages(source, options, front_end, stages, checkpoints).run()
-    except BaseException as error:
-        checkpoints.end(error)
-        raise

@@ -6,13 +6,14 @@ import hashlib
 import importlib.metadata
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hloc_localizer.errors import BuildInterruptedError, HlocLocalizerError
 from hloc_localizer.mapping.options import BuildOptions
+from hloc_localizer.maps import Map
 from hloc_localizer.maps.checksums import file_record, relative_files
 from hloc_localizer.sources.frame import Source
 from hloc_localizer.sources.identity import recording_digest
@@ -31,6 +32,8 @@ _FIRST_USED = {
     'reconstruction': 'place',
 }
 """Options that change nothing before a stage; all others count from the first one on."""
+_FIRST_USED_IN_JOINING = {'pairs': 'match', 'reconstruction': 'reconstruct'}
+"""The same where new images join a map."""
 _SEAL = 'seal.json'
 _LARGEST_SEAL = 1 << 20
 
@@ -46,7 +49,7 @@ def stage_keys(source: Source, options: BuildOptions, front_end: str) -> dict[st
     """
     recording = recording_digest(source.files)
     values = {**options.as_dict(), 'front_end': front_end}
-    packages = _digest(package_versions())
+    packages = digest_of(package_versions())
     keys: dict[str, Key] = {}
     order = STAGES_WITHOUT_POSES
     for stage in order if source.pose_problem else STAGES:
@@ -55,10 +58,49 @@ def stage_keys(source: Source, options: BuildOptions, front_end: str) -> dict[st
         kept = {key: v for key, v in values.items() if key not in (*_WITHOUT_EFFECT, *later)}
         keys[stage] = {
             'the recording': recording,
-            'the options': _digest(kept),
+            'the options': digest_of(kept),
             'the version of a package': packages,
         }
     return keys
+
+
+def joining_keys(
+    stages: Sequence[str],
+    inputs: Mapping[str, str],
+    options: BuildOptions,
+    reconstructed: Mapping[str, bool],
+) -> dict[str, Key]:
+    """
+    Return on what the results of each stage depend when new images join a map.
+
+    :param stages: in their order, the last two being ``match`` and ``reconstruct``.
+    :param inputs: digests of the maps, recordings and so on, by what a user is told.
+    :param reconstructed: further options of the last stage.
+    """
+    packages = digest_of(package_versions())
+    keys: dict[str, Key] = {}
+    for number, stage in enumerate(stages):
+        later = [
+            name for name, first in _FIRST_USED_IN_JOINING.items() if stages.index(first) > number
+        ]
+        values = {
+            name: value
+            for name, value in options.as_dict().items()
+            if name not in (*_WITHOUT_EFFECT, *later)
+        }
+        if stage == 'reconstruct':
+            values.update(reconstructed)
+        keys[stage] = {
+            **inputs,
+            'the options': digest_of(values),
+            'the version of a package': packages,
+        }
+    return keys
+
+
+def map_digest(loaded: Map) -> str:
+    """Return a digest that changes with a map: its manifest has the checksums of its files."""
+    return hashlib.sha256(loaded.manifest.to_yaml().encode()).hexdigest()
 
 
 def package_versions() -> dict[str, str]:
@@ -72,7 +114,8 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def _digest(value: Any) -> str:
+def digest_of(value: Any) -> str:
+    """Return a digest of a plain value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
@@ -138,6 +181,21 @@ class Checkpoints:
         final = isinstance(error, HlocLocalizerError)
         if not self._resumable or (final and not isinstance(error, BuildInterruptedError)):
             self.discard()
+
+    @contextmanager
+    def resumed(self, note: Callable[[str], None]) -> Iterator[None]:
+        """
+        Say what is taken over, and tidy up if the work in this context fails.
+
+        :param note: says a line to the user.
+        """
+        if self.note:
+            note(self.note)
+        try:
+            yield
+        except BaseException as error:
+            self.end(error)
+            raise
 
     def _take_over(self) -> str:
         problem = ''

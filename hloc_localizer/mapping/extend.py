@@ -5,15 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from hloc_localizer.errors import InputError
+from hloc_localizer.mapping.build_stages import StageTimes
+from hloc_localizer.mapping.checkpoints import Checkpoints, joining_keys, map_digest
 from hloc_localizer.mapping.join_report import JoinReport
-from hloc_localizer.mapping.joining import grown_source, join
+from hloc_localizer.mapping.joining import Joining, grown_source
+from hloc_localizer.mapping.joint_images import stored_images_of
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.quiet_pycolmap import require_pycolmap
 from hloc_localizer.mapping.session import front_end_of, read_session
 from hloc_localizer.mapping.time_offset import synchronised
-from hloc_localizer.maps import Map, check_output
+from hloc_localizer.maps import Map, MapWriter, check_output
 from hloc_localizer.progress import Progress, SilentProgress
 from hloc_localizer.sources.frame import Source
+from hloc_localizer.sources.identity import recording_digest
+
+STAGES = ('known', 'extract', 'localize', 'match', 'reconstruct')
+"""The stages whose results an interrupted extension leaves to the next one, in their order."""
 
 
 def extend_map(
@@ -29,7 +36,8 @@ def extend_map(
     """
     Write the map of an old one and a new recording of the place, in the old one's frame.
 
-    Front end, global descriptor and its vocabulary are those of the map.
+    Front end, global descriptor and its vocabulary are those of the map. The stages that an
+    interrupted extension of the same map by the same recording has finished are taken over.
 
     :param refine_map: whether the map's own images may move too; all new ones are kept then.
     :param keep_all: whether new images are kept that show little but points of the map.
@@ -43,21 +51,33 @@ def extend_map(
     check_output(output, overwrite=options.overwrite)
     _check_new(loaded, source)
     front_end = front_end_of(loaded, options)
+    times = StageTimes(progress)
     source = synchronised(source, progress)
-    session = read_session(loaded, source, front_end, options, progress)
-    path = source.description.get('path', '')
-    added = f'{len(loaded.runtime.image_names)} images with {len(session.images)} of {path}'
-    return join(
-        loaded,
-        session,
-        output,
-        front_end,
+    keys = joining_keys(
+        STAGES,
+        {'the map': map_digest(loaded), 'the recording': recording_digest(source.files)},
         options,
-        progress,
-        refine_map=refine_map,
-        keep_all=keep_all,
-        source=grown_source(loaded, path=path, extended=added),
+        {'refine_map': refine_map, 'keep_all': keep_all},
     )
+    path = source.description.get('path', '')
+    with MapWriter(output, overwrite=options.overwrite) as writer:
+        checkpoints = Checkpoints(writer.stages, keys, resumable=bool(source.files))
+        with checkpoints.resumed(progress.note):
+            stored_images_of(loaded, checkpoints, 'known')
+            session = read_session(loaded, source, front_end, options, checkpoints, times)
+            joining = Joining(
+                loaded=loaded,
+                front_end=front_end,
+                options=options,
+                writer=writer,
+                checkpoints=checkpoints,
+                times=times,
+                title=output.name,
+                refine_map=refine_map,
+                keep_all=keep_all,
+            )
+            added = f'{len(loaded.runtime.image_names)} images with {len(session.images)} of {path}'
+            return joining.run(session, grown_source(loaded, path=path, extended=added))
 
 
 def _check_new(loaded: Map, source: Source) -> None:

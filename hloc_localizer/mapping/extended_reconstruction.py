@@ -21,6 +21,7 @@ from hloc_localizer.mapping.reconstruction import (
     cameras_of,
     drop_bad_points,
     poses_of,
+    prior_options,
     triangulate,
 )
 from hloc_localizer.mapping.tracks import tracks_of
@@ -203,7 +204,7 @@ def _adjust_new(
     before = np.stack(poses_of(reconstruction))
     adjuster = pycolmap.create_pose_prior_bundle_adjuster(
         adjustment_options(hold_rotations=options.rotations == 'held', threads=threads),
-        pycolmap.PosePriorBundleAdjustmentOptions(),
+        prior_options(),
         config,
         priors,
         reconstruction,

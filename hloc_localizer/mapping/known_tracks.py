@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from hloc_localizer.errors import MapError
 from hloc_localizer.features.local_features import LocalFeatures
-from hloc_localizer.mapping.map_images import features_of, stamps_of
+from hloc_localizer.mapping.map_images import each_features_of, stamps_of
 from hloc_localizer.mapping.matching import MapImage, PairMatches
 from hloc_localizer.mapping.tracks import Tracks
 from hloc_localizer.maps import Map
@@ -19,31 +19,27 @@ from hloc_localizer.maps.quantisation import restore_descriptors
 _FARTHEST_PX = 0.01
 
 
-def images_of(loaded: Map) -> list[MapImage]:
+def images_of(loaded: Map) -> Iterator[MapImage]:
     """
-    Return the images of a map at the poses that it has them at.
+    Yield the images of a map at the poses that it has them at.
 
-    Colours are known only where a keypoint has a point; others are black.
+    Their colours are not known; they are black.
 
     :raises MapError: when the map has no features.
     """
     runtime = loaded.runtime
     stamps = stamps_of(runtime.image_names)
-    images = []
-    for index, features in enumerate(features_of(loaded)):
+    for index, features in enumerate(each_features_of(loaded)):
         camera = int(runtime.image_camera[index])
-        images.append(
-            MapImage(
-                name=runtime.image_names[index],
-                stamp_ns=int(stamps[index]),
-                camera=camera,
-                map_from_camera=runtime.map_from_camera[index],
-                features=features,
-                plane=runtime.cameras[camera].normalise(features.keypoints),
-                colors=np.zeros((len(features), 3), np.uint8),
-            )
+        yield MapImage(
+            name=runtime.image_names[index],
+            stamp_ns=int(stamps[index]),
+            camera=camera,
+            map_from_camera=runtime.map_from_camera[index],
+            features=features,
+            plane=runtime.cameras[camera].normalise(features.keypoints),
+            colors=np.zeros((len(features), 3), np.uint8),
         )
-    return images
 
 
 def tracks_of_map(loaded: Map, features: Sequence[LocalFeatures]) -> Tracks:

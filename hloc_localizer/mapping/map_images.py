@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hloc_localizer.errors import MapError
 from hloc_localizer.features.local_features import LocalFeatures
 from hloc_localizer.maps import Map
-from hloc_localizer.maps.hloc_files import FEATURES_NAME, read_features_of
+from hloc_localizer.maps.hloc_files import FEATURES_NAME, each_features
 
 _UNSTAMPED_STEP_NS = 200_000_000
 _LONGEST_STAMP = 19
@@ -34,8 +34,13 @@ def stamps_of(names: Sequence[str]) -> NDArray[np.int64]:
 
 
 def features_of(loaded: Map) -> list[LocalFeatures]:
+    """Read the features of all images of a map, as :func:`each_features_of`, into memory."""
+    return list(each_features_of(loaded))
+
+
+def each_features_of(loaded: Map) -> Iterator[LocalFeatures]:
     """
-    Read the features of all images of a map, in their order.
+    Read the features of all images of a map, in their order, one after the other.
 
     :raises MapError: when the map has none.
     """
@@ -44,6 +49,4 @@ def features_of(loaded: Map) -> list[LocalFeatures]:
             f'{loaded.path}: has no {FEATURES_NAME}, which this needs; copy the whole map folder '
             'from where it was built'
         )
-    names = loaded.runtime.image_names
-    by_name = read_features_of(loaded.path / FEATURES_NAME, names)
-    return [by_name[name] for name in names]
+    return each_features(loaded.path / FEATURES_NAME, loaded.runtime.image_names)

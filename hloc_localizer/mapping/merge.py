@@ -13,15 +13,13 @@ from hloc_localizer.geometry.pose_alignment import PoseAlignment
 from hloc_localizer.localization import Localizer
 from hloc_localizer.mapping.align_options import AlignOptions
 from hloc_localizer.mapping.align_to import AlignReport, Target, find_alignment
+from hloc_localizer.mapping.build_stages import StageTimes
 from hloc_localizer.mapping.carried_knowledge import knowledge_of
+from hloc_localizer.mapping.checkpoints import Checkpoints, digest_of, joining_keys, map_digest
 from hloc_localizer.mapping.join_report import JoinReport
-from hloc_localizer.mapping.joining import grown_source, join
-from hloc_localizer.mapping.known_tracks import (
-    color_keypoints,
-    images_of,
-    matches_of_tracks,
-    tracks_of_map,
-)
+from hloc_localizer.mapping.joining import Joining, grown_source
+from hloc_localizer.mapping.joint_images import stored_images_of
+from hloc_localizer.mapping.known_tracks import color_keypoints, matches_of_tracks, tracks_of_map
 from hloc_localizer.mapping.matching import MapImage
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.quiet_pycolmap import require_pycolmap
@@ -33,10 +31,12 @@ from hloc_localizer.mapping.session import (
     unused_names,
 )
 from hloc_localizer.mapping.transform_map import transform_runtime
-from hloc_localizer.maps import Map, check_output
+from hloc_localizer.maps import Map, MapWriter, check_output
 from hloc_localizer.progress import Progress, SilentProgress
 from hloc_localizer.retrieval.vlad import Vlad
 
+STAGES = ('known', 'added', 'match', 'reconstruct')
+"""The stages whose results an interrupted merge leaves to the next one, in their order."""
 _ALIGNED_SIGMA_M = 0.03
 """Standard deviation of the positions that the second map's images have after the alignment."""
 
@@ -56,6 +56,7 @@ def merge_maps(
 
     Images of the second are localized in the first by their stored features; the recordings are not
     needed. Its images, moved by what most of them agree on, then join the first like a new session.
+    The stages that an interrupted merge of the same maps has finished are taken over.
 
     :param refine_map: whether the first map's images may move too.
     :raises InputError: for maps with different front ends or global descriptors.
@@ -69,27 +70,51 @@ def merge_maps(
     check_output(output, overwrite=options.overwrite)
     _check_alike(loaded, other)
     front_end = front_end_of(loaded, options)
-    images = images_of(other)
-    descriptors = _described(loaded, other, images, options)
-    alignment = _aligned(loaded, other, images, descriptors, align, progress)
-    session = _session(loaded, other, images, descriptors, alignment.alignment)
-    path = other.manifest.provenance.source.get('path', '')
-    added = f'{len(loaded.runtime.image_names)} images with {len(images)} of {other.path}'
-    told = join(
-        loaded,
-        session,
-        output,
-        front_end,
-        options,
-        progress,
-        refine_map=refine_map,
-        keep_all=True,
-        source={
-            **grown_source(loaded, path=path, merged=added),
-            'merged_by': alignment.transform_text(),
+    times = StageTimes(progress)
+    keys = joining_keys(
+        STAGES,
+        {
+            'the first map': map_digest(loaded),
+            'the second map': map_digest(other),
+            'how they are aligned': digest_of(align.as_dict()),
         },
+        options,
+        {'refine_map': refine_map},
     )
+    with MapWriter(output, overwrite=options.overwrite) as writer:
+        checkpoints = Checkpoints(writer.stages, keys)
+        with checkpoints.resumed(progress.note):
+            stored_images_of(loaded, checkpoints, 'known')
+            images = stored_images_of(other, checkpoints, 'added')
+            descriptors = _described(loaded, other, images, options)
+            alignment = _aligned(loaded, other, images, descriptors, align, times)
+            joining = Joining(
+                loaded=loaded,
+                front_end=front_end,
+                options=options,
+                writer=writer,
+                checkpoints=checkpoints,
+                times=times,
+                title=output.name,
+                refine_map=refine_map,
+                keep_all=True,
+            )
+            told = joining.run(
+                _session(loaded, other, images, descriptors, alignment.alignment),
+                _source(loaded, other, alignment),
+            )
     return alignment, told
+
+
+def _source(loaded: Map, other: Map, alignment: AlignReport) -> dict[str, str]:
+    """Return the provenance of both maps."""
+    ours, theirs = len(loaded.runtime.image_names), len(other.runtime.image_names)
+    path = other.manifest.provenance.source.get('path', '')
+    added = f'{ours} images with {theirs} of {other.path}'
+    return {
+        **grown_source(loaded, path=path, merged=added),
+        'merged_by': alignment.transform_text(),
+    }
 
 
 def _check_alike(loaded: Map, other: Map) -> None:
@@ -129,11 +154,11 @@ def _aligned(
     images: list[MapImage],
     descriptors: NDArray[np.float32],
     align: AlignOptions,
-    progress: Progress,
+    times: StageTimes,
 ) -> AlignReport:
     count = min(align.localized_images, len(images))
     tried = np.unique(np.linspace(0, len(images) - 1, count).round().astype(np.intp))
-    progress.stage('localize', len(tried))
+    advance = times.begin('localize', len(tried))
     localizer = Localizer(loaded)
     poses = {}
     for index in tried.tolist():
@@ -142,7 +167,7 @@ def _aligned(
         result = localizer.localize_features(image.features, camera, descriptors[index])
         if result.map_from_camera is not None:
             poses[image.name] = result.map_from_camera
-        progress.advance()
+        advance(1)
     localizer.close()
     target = Target(
         text=f'map {loaded.path}',

@@ -290,7 +290,7 @@ def adjust_with_pose_priors(
             config.set_constant_cam_intrinsics(camera_id)
     adjuster = pycolmap.create_pose_prior_bundle_adjuster(
         adjustment_options(hold_rotations=hold_rotations, threads=threads),
-        pycolmap.PosePriorBundleAdjustmentOptions(),
+        prior_options(),
         config,
         priors,
         reconstruction,
@@ -334,6 +334,13 @@ def adjustment_options(*, hold_rotations: bool, threads: int) -> pycolmap.Bundle
     options.ceres.solver_options.max_num_iterations = 30
     options.ceres.solver_options.function_tolerance = 1e-5
     options.ceres.solver_options.num_threads = threads
+    return options
+
+
+def prior_options() -> pycolmap.PosePriorBundleAdjustmentOptions:
+    """Return how positions weigh in; the same problem has the same solution every time."""
+    options = pycolmap.PosePriorBundleAdjustmentOptions()
+    options.alignment_ransac.random_seed = 0
     return options
 
 

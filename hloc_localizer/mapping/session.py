@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,16 +18,18 @@ from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.features.registry import create_front_end
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization import Localizer
+from hloc_localizer.mapping.build_stages import StageTimes
 from hloc_localizer.mapping.carried_knowledge import Knowledge
+from hloc_localizer.mapping.checkpoints import Checkpoints
 from hloc_localizer.mapping.extraction import extract_images
 from hloc_localizer.mapping.frame_selection import select_frames
 from hloc_localizer.mapping.matching import MapImage, PairMatches
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.placement import odometry_of
 from hloc_localizer.mapping.session_poses import check_recorded, place_by_localizing
+from hloc_localizer.mapping.stage_files import read_array, read_images, write_array, write_images
 from hloc_localizer.maps import Map
 from hloc_localizer.numeric_threads import NumericThreads
-from hloc_localizer.progress import Progress
 from hloc_localizer.retrieval.registry import GlobalDescriptor, create_global_descriptor
 from hloc_localizer.retrieval.vlad import Vlad
 from hloc_localizer.sources.frame import Source
@@ -89,7 +91,12 @@ def global_descriptor_of(loaded: Map, options: BuildOptions) -> GlobalDescriptor
 
 
 def read_session(
-    loaded: Map, source: Source, front_end: FrontEnd, options: BuildOptions, progress: Progress
+    loaded: Map,
+    source: Source,
+    front_end: FrontEnd,
+    options: BuildOptions,
+    checkpoints: Checkpoints,
+    times: StageTimes,
 ) -> Session:
     """
     Extract the images of a recording and find their poses in a map.
@@ -97,6 +104,7 @@ def read_session(
     Recorded poses in the map's frame are checked by localizing some images. Without, all images are
     localized, and believed where odometry agrees.
 
+    :param checkpoints: of the stages ``extract`` and ``localize``, among others.
     :raises InputError: for a recording without usable images, or with poses in another frame.
     :raises HlocLocalizerError: when it does not show the place of the map.
     """
@@ -104,13 +112,18 @@ def read_session(
         raise InputError(source.calibration_problem)
     posed = loaded.manifest.metric and not source.pose_problem
     cameras, recorded, index_of = joined_cameras(loaded, source.cameras)
-    describer = global_descriptor_of(loaded, options)
-    images = _extracted(source, front_end, describer, options, progress, posed=posed)
+    if not checkpoints.done('extract'):
+        with checkpoints.write('extract') as folder:
+            _extract(folder, loaded, source, front_end, options, times, posed=posed)
+    images = read_images(checkpoints.folder('extract'))
     images = _named([_with_camera(each, cameras, index_of) for each in images], loaded, source)
     described = [image.global_descriptor for image in images]
     descriptors = np.stack([one for one in described if one is not None])
-    describer.release()
-    localized = _localized(loaded, images, list(cameras.values()), descriptors, posed, progress)
+    if not checkpoints.done('localize'):
+        with checkpoints.write('localize') as folder:
+            found = _localized(loaded, images, list(cameras.values()), descriptors, posed, times)
+            write_array(folder, found)
+    localized = read_array(checkpoints.folder('localize'))
     notes = [*source.notes]
     if posed:
         check_recorded(np.stack([each.map_from_camera for each in images]), localized)
@@ -167,46 +180,54 @@ def joined_cameras(
     return cameras, recorded, index_of
 
 
-def _extracted(
+def _extract(
+    folder: Path,
+    loaded: Map,
     source: Source,
     front_end: FrontEnd,
-    describer: GlobalDescriptor,
     options: BuildOptions,
-    progress: Progress,
+    times: StageTimes,
     *,
     posed: bool,
-) -> list[MapImage]:
-    one_at_a_time = threading.Lock()
-
-    def describe(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with one_at_a_time:
-            return describer.describe(image, None)
-
+) -> None:
+    """Write the images of a recording with their features and global descriptors."""
+    describer = global_descriptor_of(loaded, options)
     network = describer.name != Vlad.name
     workers = (options.threads or os.cpu_count() or 1) if front_end.parallel else 1
-    numeric = NumericThreads.for_workers(parallel=front_end.parallel)
-    progress.stage('extract', len(source))
-    with numeric:
-        images = list(
-            extract_images(
-                select_frames(source.frames(), options.frames, posed=posed),
-                source.cameras,
-                front_end,
-                threads=workers,
-                max_images=options.frames.max_images,
-                advance=progress.advance,
-                describe=describe if network else None,
-            )
+    with NumericThreads.for_workers(parallel=front_end.parallel):
+        images = extract_images(
+            select_frames(source.frames(), options.frames, posed=posed),
+            source.cameras,
+            front_end,
+            threads=workers,
+            max_images=options.frames.max_images,
+            advance=times.begin('extract', len(source)),
+            describe=_one_at_a_time(describer) if network else None,
         )
-    if not images:
+        write_images(folder, images if network else _described(images, describer))
+    describer.release()
+    if not read_images(folder):
         raise InputError('the recording has no usable image; record longer, or while moving')
-    if network:
-        return images
+
+
+def _one_at_a_time(
+    describer: GlobalDescriptor,
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    lock = threading.Lock()
+
+    def describe(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with lock:
+            return describer.describe(image, None)
+
+    return describe
+
+
+def _described(images: Iterable[MapImage], describer: GlobalDescriptor) -> Iterator[MapImage]:
+    """Describe images by their features."""
     blank = np.zeros((0, 0), np.uint8)
-    return [
-        dataclasses.replace(each, global_descriptor=describer.describe(blank, each.features))
-        for each in images
-    ]
+    for image in images:
+        descriptor = describer.describe(blank, image.features)
+        yield dataclasses.replace(image, global_descriptor=descriptor)
 
 
 def _with_camera(
@@ -241,13 +262,13 @@ def _localized(
     cameras: Sequence[Camera],
     descriptors: NDArray[np.float32],
     posed: bool,
-    progress: Progress,
+    times: StageTimes,
 ) -> Array:
     """Return ``map_from_camera`` (I, 4, 4) as localized in the map, NaN where refused."""
     count = min(_CHECKED, len(images)) if posed else len(images)
     tried = np.unique(np.linspace(0, len(images) - 1, count).round().astype(np.intp))
     found = np.full((len(images), 4, 4), np.nan)
-    progress.stage('localize', len(tried))
+    advance = times.begin('localize', len(tried))
     localizer = Localizer(loaded)
     for index in tried.tolist():
         image = images[index]
@@ -256,7 +277,7 @@ def _localized(
         )
         if result.map_from_camera is not None:
             found[index] = result.map_from_camera
-        progress.advance()
+        advance(1)
     localizer.close()
     return found
 

@@ -22,6 +22,7 @@ from hloc_localizer.maps.safetensors_io import read_safetensors, write_safetenso
 _IMAGES_A_SHARD = 64
 _MATCHES_NAME = 'matches.safetensors'
 _RETRIEVAL_NAME = 'retrieval.safetensors'
+_ARRAY_NAME = 'array.safetensors'
 _PLACEMENT_NAME = 'placement.safetensors'
 _LEARNED = 'learned.'
 
@@ -57,7 +58,7 @@ def _write_shard(path: Path, images: Sequence[MapImage]) -> None:
         'plane': np.concatenate([image.plane for image in images]),
         'colors': np.concatenate([image.colors for image in images]),
         'thumbnail_size': np.array([len(image.thumbnail) for image in images], np.int64),
-        'thumbnails': np.frombuffer(b''.join(image.thumbnail for image in images), np.uint8),
+        'thumbnails': np.array(bytearray(b''.join(image.thumbnail for image in images))),
     }
     described = [image.global_descriptor for image in images]
     if described[0] is not None:
@@ -125,6 +126,16 @@ def _read_shard(path: Path) -> Iterator[MapImage]:
             up_in_camera=_or_none(arrays['up_in_camera'][index]),
             session=sessions[index],
         )
+
+
+def write_array(folder: Path, array: NDArray[Any]) -> None:
+    """Write one array beside whatever else the stage has."""
+    write_safetensors(folder / _ARRAY_NAME, {'array': array}, {}, sync=False)
+
+
+def read_array(folder: Path) -> NDArray[Any]:
+    """Return what :func:`write_array` wrote."""
+    return read_safetensors(folder / _ARRAY_NAME).arrays['array']
 
 
 def write_matches(folder: Path, matches: PairMatches) -> None:

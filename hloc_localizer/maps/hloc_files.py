@@ -77,8 +77,19 @@ def read_features_of(path: Path, names: Iterable[str]) -> dict[str, LocalFeature
 
     :raises MapError: naming the first image whose features are missing or damaged.
     """
+    names = list(names)
+    return dict(zip(names, each_features(path, names), strict=True))
+
+
+def each_features(path: Path, names: Iterable[str]) -> Iterator[LocalFeatures]:
+    """
+    Read the features of some images one after the other, in their order.
+
+    :raises MapError: naming the first image whose features are missing or damaged.
+    """
     with _opened(path) as file:
-        return {name: _local_features(path, file, name) for name in names}
+        for name in names:
+            yield _local_features(path, file, name)
 
 
 def missing_features(path: Path, names: Iterable[str]) -> list[str]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from same_map import assert_same_map
 
 from hloc_localizer.cli import main
 from hloc_localizer.errors import HlocLocalizerError, InputError
@@ -16,6 +22,7 @@ from hloc_localizer.geometry.trajectory import Trajectory
 from hloc_localizer.localization import Localizer
 from hloc_localizer.mapping import BuildOptions, build_map
 from hloc_localizer.mapping.extend import extend_map
+from hloc_localizer.mapping.join_report import JoinReport
 from hloc_localizer.mapping.known_tracks import tracks_of_map
 from hloc_localizer.mapping.map_images import features_of
 from hloc_localizer.mapping.merge import merge_maps
@@ -25,19 +32,20 @@ from hloc_localizer.mapping.transform_map import transform_map
 from hloc_localizer.maps import Map, verify_map
 from hloc_localizer.maps.colmap_model import read_colmap_model
 from hloc_localizer.maps.hloc_files import read_all_features
+from hloc_localizer.progress import SilentProgress
 from hloc_localizer.sources import SourceOptions, open_source
 from hloc_localizer.sources.tum import read_tum
 
-QUICK = BuildOptions().with_values(
-    {
-        'sift.max_keypoints': 1000,
-        'vlad.clusters': 16,
-        'pairs.covisible': 5,
-        'report.held_out': 24,
-        'source.duration_s': 10.0,
-        'threads': 1,
-    }
-)
+ROOT = Path(__file__).parents[2]
+QUICK_VALUES = {
+    'sift.max_keypoints': 1000,
+    'vlad.clusters': 16,
+    'pairs.covisible': 5,
+    'report.held_out': 24,
+    'source.duration_s': 10.0,
+    'threads': 1,
+}
+QUICK = BuildOptions().with_values(QUICK_VALUES)
 """The first ten seconds; the recording ``query`` has the fourth and eighth second of these."""
 
 
@@ -103,12 +111,23 @@ def test_the_tracks_of_a_map_are_those_of_its_model(base: Map) -> None:
     np.testing.assert_array_equal(tracks.point[same], expected.point[same])
 
 
+@pytest.fixture(scope='module')
+def added(
+    base: Map, lounge: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Map, JoinReport]:
+    """Return the map to which the recording `query` was added, without an interruption."""
+    output = tmp_path_factory.mktemp('added') / 'grown'
+    source = open_source(lounge / 'query', QUICK.source)
+    report = extend_map(base, source, output, QUICK, keep_all=True)
+    assert os.listdir(output.parent) == ['grown']
+    return Map.load(output), report
+
+
 def test_a_recording_is_added_by_localizing_it(
-    base: Map, lounge: Path, truth: Trajectory, tmp_path: Path
+    base: Map, added: tuple[Map, JoinReport], lounge: Path, truth: Trajectory, tmp_path: Path
 ) -> None:
     source = open_source(lounge / 'query', QUICK.source)
-    report = extend_map(base, source, tmp_path / 'grown', QUICK, keep_all=True)
-    grown = Map.load(tmp_path / 'grown')
+    grown, report = added
     assert_grown(grown, base, 'query')
     metres, degrees = errors_of_new(grown, truth, 'query')
     assert metres < 0.025
@@ -129,6 +148,69 @@ def test_a_recording_is_added_by_localizing_it(
     frame = next(open_source(lounge / 'map', SourceOptions(start_s=4.5)).frames())
     found = Localizer(grown).localize(frame.image, next(iter(source.cameras.values())))
     assert transforms.pose_distance(found.map_from_camera, frame.map_from_camera)[0] < 0.03
+
+
+class Interrupted(SilentProgress):
+    """Presses Ctrl-C at the beginning of a stage."""
+
+    def __init__(self, at: str) -> None:
+        self.notes: list[str] = []
+        self.stages: list[str] = []
+        self._at = at
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        self.stages.append(name)
+        if name == self._at:
+            raise KeyboardInterrupt
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_adding_a_recording_goes_on_where_it_was_interrupted(
+    base: Map, added: tuple[Map, JoinReport], lounge: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / 'grown'
+    before = {path: path.read_bytes() for path in base.path.rglob('*') if path.is_file()}
+    command = [
+        sys.executable, '-m', 'hloc_localizer', 'build', lounge / 'query', '-o', output, '--extend',
+        base.path, '--keep-all', '--set',
+        *(f'{name}={value}' for name, value in QUICK_VALUES.items()),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith('localize'):  # it has ended, and matching has begun
+            process.kill()
+    assert process.wait(60.0) == -signal.SIGKILL
+    assert not output.exists()
+    source = open_source(lounge / 'query', QUICK.source)
+    for at, after in (('reconstruct', 'localize'), ('report', 'match'), ('', 'reconstruct')):
+        progress = Interrupted(at)
+        with pytest.raises(KeyboardInterrupt) if at else contextlib.nullcontext():
+            extend_map(base, source, output, QUICK, progress, keep_all=True)
+        assert progress.notes[0] == f"resuming after '{after}' of an interrupted build"
+        assert progress.stages[0] == ('match' if at == 'reconstruct' else
+                                      'reconstruct' if at else 'compile')  # fmt: skip
+    assert_same_map(output, added[0].path)
+    assert os.listdir(tmp_path) == ['grown']
+    assert {path: path.read_bytes() for path in base.path.rglob('*') if path.is_file()} == before
+
+
+def test_what_was_added_otherwise_is_not_taken_over(
+    base: Map, lounge: Path, tmp_path: Path
+) -> None:
+    source = open_source(lounge / 'query', QUICK.source)
+    with pytest.raises(KeyboardInterrupt):
+        extend_map(base, source, tmp_path / 'out', QUICK, Interrupted('localize'))
+    manifest = dataclasses.replace(base.manifest, map_frame='another')
+    progress = Interrupted('extract')
+    other = dataclasses.replace(base, manifest=manifest)
+    with pytest.raises(KeyboardInterrupt):
+        extend_map(other, source, tmp_path / 'out', QUICK, progress)
+    assert progress.notes == [
+        'starting anew, not where an interrupted build stopped (the map changed)'
+    ]
 
 
 def test_recorded_poses_and_another_camera(
@@ -191,7 +273,12 @@ def test_a_map_in_another_frame_is_merged(
     unscaled = dataclasses.replace(there.manifest, metric=False, gravity_aligned=False)
     transform_map(there, own, unscaled, tmp_path / 'other')
     other = Map.load(tmp_path / 'other')
-    aligned, joined = merge_maps(base, other, tmp_path / 'grown', QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        merge_maps(base, other, tmp_path / 'grown', QUICK, progress=Interrupted('reconstruct'))
+    progress = Interrupted('')
+    aligned, joined = merge_maps(base, other, tmp_path / 'grown', QUICK, progress=progress)
+    assert progress.notes == ["resuming after 'match' of an interrupted build"]
+    assert 'match' not in progress.stages
     grown = Map.load(tmp_path / 'grown')
     assert_grown(grown, base, 'other')
     assert aligned.alignment.scale == pytest.approx(1.0 / 0.37, rel=0.03)
