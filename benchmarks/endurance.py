@@ -8,7 +8,6 @@ target is missed. ``memory`` and ``stream`` start the node as a process of its o
 from __future__ import annotations
 
 import argparse
-import re
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks import long_run
 from benchmarks.node_client import Camera30, NodeClient
 from benchmarks.recordings import add_data_argument, recordings
 from hloc_localizer.geometry.camera import Camera
@@ -30,11 +30,6 @@ from hloc_localizer.ros import environment
 from hloc_localizer.sources import Frame, open_source
 
 Image = np.ndarray
-
-GROWTH_MB = 10.0
-WARM_UP_IMAGES = 3000
-SMALL = (160, 107)
-"""Size of the images of ``memory``: small enough that 50,000 take minutes."""
 
 STREAM_HZ = 30.0
 
@@ -58,6 +53,9 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     add_data_argument(parser)
     parser.add_argument('--map', type=Path, required=True, help='map of the lounge')
     parser.add_argument('--images', type=int, default=0, help='0: 2,000, 50,000 and 900')
+    parser.add_argument(
+        '--share', type=float, default=0.5, help='memory: reduce the images to this share'
+    )
     return parser.parse_args(given)
 
 
@@ -103,44 +101,27 @@ def foreign_image(photographs: Sequence[Image], camera: Camera, number: int) -> 
 
 
 def _memory(data: Path, arguments: argparse.Namespace) -> int:
-    """Send many small images, an image that is localized now and then, and watch the process."""
-    images = arguments.images or 50000
+    """Loop a recording through the node and watch its memory."""
+    frames = list(open_source(data / 'lounge' / 'query').frames())
     frame, camera = _first_frame(data)
-    small = camera.scaled(*SMALL)
-    pixels = [cv2.resize(frame.image, SMALL, interpolation=cv2.INTER_AREA)]
-    pixels += [np.ascontiguousarray(np.roll(pixels[0], shift, axis=1)) for shift in range(1, 20)]
-    with _node(arguments.map) as (process, variables), NodeClient(variables) as client:
-        client.send_camera_info(small)
-        growth, answered = watch_memory(client, process.pid, pixels, images)
+    views = long_run.reduced(frames, arguments.share)
+    height, width = views[0][0].shape[:2]
+    with (
+        _node(arguments.map, use_sim_time=True, tf_mode='map_to_odom') as (process, variables),
+        NodeClient(variables) as client,
+    ):
+        client.send_camera_info(camera.scaled(width, height))
+        found = long_run.run(
+            client,
+            process.pid,
+            views,
+            arguments.images or 50000,
+            lambda line: print(line, flush=True),
+        )
         client.send_camera_info(camera)
         heard = client.localized(frame.image, timeout_s=10.0)
-    print(
-        f'memory: {growth:+.1f} MB (target < {GROWTH_MB:g}) over {answered} answers after a '
-        f'warm-up of {min(WARM_UP_IMAGES, images // 3)}; localizing at the end: {heard}'
-    )
-    return 0 if growth < GROWTH_MB and heard else 1
-
-
-def watch_memory(
-    client: NodeClient, pid: int, pixels: Sequence[Image], images: int
-) -> tuple[float, int]:
-    """Return the growth of a process in megabytes after the warm-up, and the answers heard."""
-    warm_up = min(WARM_UP_IMAGES, images // 3)
-    before = 0.0
-    begin = client.answers
-    for number in range(images):
-        if number == warm_up:
-            before, begin = resident_mb(pid), client.answers
-        client.send_and_wait(pixels[number % len(pixels)])
-    return resident_mb(pid) - before, client.answers - begin
-
-
-def resident_mb(pid: int) -> float:
-    """Return the memory of a process that is its own: anonymous pages, without mapped files."""
-    text = Path(f'/proc/{pid}/status').read_text(encoding='ascii')
-    found = re.search(r'RssAnon:\s+(\d+) kB', text)
-    assert found is not None
-    return int(found[1]) / 1024.0
+    print(f'memory: {found.line()}; localizing at the end: {heard}')
+    return 0 if found.reached and heard else 1
 
 
 def _stream(data: Path, arguments: argparse.Namespace) -> int:
@@ -163,12 +144,17 @@ def _first_frame(data: Path) -> tuple[Frame, Camera]:
 
 
 @contextmanager
-def _node(path: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
+def _node(
+    path: Path, **changes: object
+) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
     """Run the localizer node in a ROS domain of its own."""
+    parameters = {'map': path.resolve(), 'tf_timeout_s': 0.5, 'tf_mode': 'none', **changes}
     with environment.isolated() as variables:
-        command = [sys.executable, '-m', 'hloc_localizer.ros.localizer', '--ros-args',
-                   '-p', f'map:={path.resolve()}', '-p', 'tf_timeout_s:=0.5',
-                   '-p', 'tf_mode:=none', '--log-level', 'error']  # fmt: skip
+        command = [sys.executable, '-m', 'hloc_localizer.ros.localizer', '--ros-args']
+        for name, value in parameters.items():
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            command += ['-p', f'{name}:={text}']
+        command += ['--log-level', 'error']
         process = subprocess.Popen(command, env=variables)
         try:
             yield process, variables

@@ -13,11 +13,13 @@ import argparse
 import shutil
 import tempfile
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,8 +34,12 @@ from hloc_localizer.maps import Map, verify_map
 from hloc_localizer.sources import Frame, Source, open_source
 from hloc_localizer.sources.tum import read_tum
 
+if TYPE_CHECKING:
+    from benchmarks.message_mutations import Mutant
+
 WRONG_M, WRONG_DEG = 0.5, 10.0
 _SHOWN = 20
+_CLOSE_NS = 600_000_000
 
 
 @dataclass
@@ -55,17 +61,28 @@ class Outcome:
 class Truth:
     """Frames of a recording with the poses that a localizer should find."""
 
-    frames: tuple[Frame, ...]
+    runs: tuple[tuple[Frame, Frame, Frame], ...]
+    """Three that follow each other closely."""
     source: Source
     trajectory: Trajectory
 
     @staticmethod
-    def of(bag: Path, *, frames: int = 8) -> Truth:
+    def of(bag: Path, *, runs: int = 8) -> Truth:
         """Read some frames of a bag, and the reference beside it."""
         source = open_source(bag)
-        every = max(1, len(source) // frames)
-        chosen = [frame for index, frame in enumerate(source.frames()) if index % every == 0]
+        frames = list(source.frames())
+        close = [
+            three
+            for three in zip(frames, frames[1:], frames[2:], strict=False)
+            if three[2].stamp_ns - three[0].stamp_ns <= _CLOSE_NS
+        ]
+        chosen = close[:: max(1, len(close) // runs)]
         return Truth(tuple(chosen), source, read_tum(bag.with_name(f'{bag.name}.camera.tum')))
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The middle ones."""
+        return [run[1] for run in self.runs]
 
     def wrong(self, frame: Frame, map_from_camera: np.ndarray) -> str:
         """Return how a pose is wrong; empty for a good one."""
@@ -114,29 +131,42 @@ def fuzz_messages(localizer: Localizer, truth: Truth, count: int, seed: int) -> 
     from benchmarks.message_mutations import MessageFuzzer
 
     outcome = Outcome()
-    with MessageFuzzer(localizer, truth.source) as fuzzer:
+    with MessageFuzzer(localizer, truth.source) as fuzzer, warnings.catch_warnings():
+        # What overflows has survived for too long.
+        warnings.simplefilter('error', RuntimeWarning)
         for number in range(seed, seed + count):
             random = np.random.default_rng(number)
-            frame = truth.frames[int(random.integers(len(truth.frames)))]
-            mutated, result = '', None
+            run = truth.runs[int(random.integers(len(truth.runs)))]
+            sent = run if random.integers(2) else run[1:2]
             try:
-                mutated, result = fuzzer.send(frame, random)
+                mutant = fuzzer.send(sent, random)
             except Exception as error:
                 outcome.failures.append(f'seed {number}: {_line(error)}')
                 outcome.counts['crashed'] += 1
                 continue
-            if result.localization is not None and result.localized:
-                pose = result.localization.map_from_camera
-                assert pose is not None
-                wrong = truth.wrong(frame, pose)
-                outcome.counts['wrong pose' if wrong else 'localized'] += 1
-                if wrong:
-                    outcome.failures.append(f'seed {number} ({mutated}): {wrong}')
-                continue
-            outcome.counts[f'refused: {result.reason.value}'] += 1
-            if result.reason is Reason.NONE or not result.detail or '\n' in result.detail:
-                outcome.failures.append(f'seed {number} ({mutated}): refused without a reason')
+            _judge(mutant, sent, truth, f'seed {number} ({mutant.mutated})', outcome)
     return outcome
+
+
+def _judge(
+    mutant: Mutant, frames: Sequence[Frame], truth: Truth, name: str, outcome: Outcome
+) -> None:
+    """Count the result of the mutated image; no pose, of the others neither, may be wrong."""
+    for number, (frame, result) in enumerate(zip(frames, mutant.results, strict=True)):
+        wrong = [truth.wrong(frame, camera) for camera in mutant.cameras(number)]
+        # Odometry that moves as a robot can is believed where the image gives no pose.
+        carried_off = result.bridged and mutant.mutated.startswith('odometry')
+        if wrong and all(wrong) and carried_off:
+            outcome.counts['carried off by wrong odometry (an image besides)'] += 1
+        elif wrong and all(wrong):
+            outcome.failures.append(f'{name}: image {number}: {wrong[0]}')
+        explained = result.detail and '\n' not in result.detail
+        if not result.localized and (result.reason is Reason.NONE or not explained):
+            outcome.failures.append(f'{name}: image {number}: refused without a reason')
+    result = mutant.result
+    kind = 'alone' if len(frames) == 1 else 'bridged' if result.bridged else 'tracked'
+    what = 'localized' if result.reason is Reason.NONE else f'refused: {result.reason.value}'
+    outcome.counts[f'{kind}, {what}'] += 1
 
 
 def fuzz_maps(path: Path, truth: Truth, count: int, seed: int) -> Outcome:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -18,17 +19,19 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry import transforms
 from hloc_localizer.localization import Localizer
+from hloc_localizer.localization.tracking import TrackingLocalizer
 from hloc_localizer.ros import environment, image_bridge, messages, tf
 from hloc_localizer.ros.camera_input import CameraInput
 from hloc_localizer.ros.frame_processor import FrameProcessor, FrameResult
 from hloc_localizer.ros.initial_pose import InitialPose
+from hloc_localizer.ros.stream import Stream
 from hloc_localizer.ros.transform_lookup import TransformTree
 from hloc_localizer.sources import Frame, Source
 from hloc_localizer.sources.camera_info import ros_calibration
 
 Random = np.random.Generator
 
-BASE_FRAME, CAMERA_FRAME = 'base_link', 'camera'
+ODOM_FRAME, BASE_FRAME, CAMERA_FRAME = 'odom', 'base_link', 'camera'
 BASE_FROM_CAMERA = transforms.transform_from(
     transforms.rotation_from_quaternion([0.5, -0.5, 0.5, -0.5]), [0.1, 0.0, 0.3]
 )
@@ -66,62 +69,129 @@ class MessageFuzzer:
         rclpy.shutdown(context=self._context)
         self._stack.__exit__(kind, error, trace)
 
-    def send(self, frame: Frame, random: Random) -> tuple[str, FrameResult]:
+    def send(self, frames: Sequence[Frame], random: Random) -> Mutant:
         """
-        Send one image and what belongs to it, some of it mutated.
+        Send images with what belongs to them, something of the middle one mutated.
 
-        :returns: what was mutated, and the node's result.
+        :param frames: one is localized alone, several are tracked.
         """
-        image = _image(frame, random)
-        camera = self._source.cameras[frame.camera_name]
+        parts = _Parts(self._localizer, track=len(frames) > 1)
+        mutated, results, mountings = '', [], []
+        for number, frame in enumerate(frames):
+            sent, said = _Sent(frame, self._source, random), ''
+            if number == len(frames) // 2:
+                said = mutated = sent.mutate(random)
+            if len(frames) > 1 and not said.startswith('initialpose'):
+                sent.initialpose = None  # a person's word would overrule the odometry
+            results.append(parts.process(sent))
+            mountings.append(parts.mounting(frame.stamp_ns))
+        return Mutant(mutated, results, mountings)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """What was sent, and what the node's parts made of it."""
+
+    mutated: str
+    results: list[FrameResult]
+    mountings: list[np.ndarray]
+    """(4, 4) ``base_from_camera`` of each, as the messages said; the true one where they fail."""
+
+    @property
+    def result(self) -> FrameResult:
+        """Of the mutated one."""
+        return self.results[len(self.results) // 2]
+
+    def cameras(self, number: int) -> list[np.ndarray]:
+        """Return the poses (4, 4) of the camera that a result says, by what is known of it."""
+        base = self.results[number].map_from_base
+        if base is None:
+            return []
+        return [base @ BASE_FROM_CAMERA, base @ self.mountings[number]]
+
+
+class _Sent:
+    """An image message and the messages that belong to it."""
+
+    def __init__(self, frame: Frame, source: Source, random: Random) -> None:
+        camera, odometry = source.cameras[frame.camera_name], frame.odom_from_camera
+        assert odometry is not None
         calibration = ros_calibration(camera)
-        info = CameraInfo(
+        odom_from_base = odometry @ transforms.invert(BASE_FROM_CAMERA)
+        stamp_ns = frame.stamp_ns
+        self.image = _image(frame, random)
+        self.info = CameraInfo(
             width=camera.width,
             height=camera.height,
             distortion_model=calibration.distortion_model,
             d=list(calibration.d),
             k=list(calibration.k),
         )
-        link = messages.transform_message(
-            BASE_FRAME, CAMERA_FRAME, frame.stamp_ns, BASE_FROM_CAMERA
+        self.mounting = messages.transform_message(
+            BASE_FRAME, CAMERA_FRAME, stamp_ns, BASE_FROM_CAMERA
         )
-        pose = messages.pose_with_covariance_stamped('map', frame.stamp_ns, np.eye(4), np.eye(6))
+        self.odometry = messages.transform_message(ODOM_FRAME, BASE_FRAME, stamp_ns, odom_from_base)
+        self.initialpose: PoseWithCovarianceStamped | None = messages.pose_with_covariance_stamped(
+            'map', stamp_ns, np.eye(4), np.eye(6)
+        )
+
+    def mutate(self, random: Random) -> str:
+        """Damage one of the messages; return how."""
         kinds: dict[str, tuple[Any, Callable[[Any, Random], str]]] = {
-            'image': (image, _mutate_image),
-            'camera_info': (info, _mutate_camera_info),
-            'tf': (link, _mutate_transform),
-            'initialpose': (pose, _mutate_initial_pose),
+            'image': (self.image, _mutate_image),
+            'camera_info': (self.info, _mutate_camera_info),
+            'tf': (self.mounting, _mutate_transform),
+            'odometry': (self.odometry, _mutate_transform),
+            'initialpose': (self.initialpose, _mutate_initial_pose),
         }
         chosen = sorted(kinds)[int(random.integers(len(kinds)))]
         message, mutate = kinds[chosen]
         what = ', '.join(mutate(message, random) for _ in range(int(random.integers(1, 4))))
-        return f'{chosen}: {what}', self._processed(image, info, link, pose)
+        return f'{chosen}: {what}'
 
-    def _processed(
-        self,
-        image: Image | CompressedImage,
-        info: CameraInfo,
-        link: TransformStamped,
-        pose: PoseWithCovarianceStamped,
-    ) -> FrameResult:
-        tree = _Transforms()
-        tree.take(link)
-        camera = CameraInput('')
-        camera.update(info)
-        initial = InitialPose(
-            transforms_lookup=tree, map_frame='map', odom_frame='odom', base_frame=BASE_FRAME,
-            timeout_s=10.0,
+
+class _Parts:
+    """What a node makes when it becomes active."""
+
+    def __init__(self, localizer: Localizer, *, track: bool) -> None:
+        self._tree = _Transforms()
+        self._camera = CameraInput('')
+        self._initial = InitialPose(
+            transforms_lookup=self._tree, map_frame='map', odom_frame=ODOM_FRAME,
+            base_frame=BASE_FRAME, timeout_s=10.0,
         )  # fmt: skip
-        with contextlib.suppress(InputError):  # which the node logs
-            initial.set(pose)
-        processor = FrameProcessor(
-            localizer=self._localizer,
-            transforms_lookup=tree,
-            camera=camera.camera,
+        stream = Stream(
+            localizer=TrackingLocalizer(localizer), transforms_lookup=self._tree,
+            odom_frame=ODOM_FRAME, base_frame=BASE_FRAME, timeout_s=0.0,
+        )  # fmt: skip
+        self._processor = FrameProcessor(
+            localizer=localizer,
+            transforms_lookup=self._tree,
+            camera=self._camera.camera,
             base_frame=BASE_FRAME,
             timeout_s=0.0,
+            stream=stream if track else None,
         )
-        return processor.process(image, initial.estimate())
+
+    def process(self, sent: _Sent) -> FrameResult:
+        """Take the messages as the node's callbacks do, and localize the image."""
+        self._tree.take(sent.mounting)
+        self._tree.take(sent.odometry)
+        self._camera.update(sent.info)
+        if sent.initialpose is not None:
+            with contextlib.suppress(InputError):  # which the node logs
+                self._initial.set(sent.initialpose)
+        result = self._processor.process(sent.image, self._initial.estimate())
+        if result.localized or result.state is not None:
+            self._initial.done()
+        return result
+
+    def mounting(self, stamp_ns: int) -> np.ndarray:
+        """Return where the camera is on the base."""
+        try:
+            return self._tree.lookup(BASE_FRAME, CAMERA_FRAME, stamp_ns)
+        except InputError:
+            return BASE_FROM_CAMERA
 
 
 class _Transforms(TransformTree):

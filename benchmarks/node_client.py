@@ -14,6 +14,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 
 from hloc_localizer.geometry.camera import Camera
@@ -59,6 +60,8 @@ class NodeClient:
         self._static.sendTransform(
             messages.transform_message('base_link', CAMERA_FRAME, 0, np.eye(4))
         )
+        self._odometry = tf.TransformBroadcaster(self._node)
+        self._clock = self._node.create_publisher(Clock, '/clock', 1)
         self._heard = threading.Condition()
         self.log: list[Answer] = []
         self.answers = 0
@@ -71,13 +74,16 @@ class NodeClient:
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
+        self._wait_for_subscription()
+        return self
+
+    def _wait_for_subscription(self) -> None:
         deadline = time.monotonic() + _START_S
         while not self._images.get_subscription_count():
             if time.monotonic() > deadline:
-                raise RuntimeError(f'the node did not start within {_START_S:g} s')
+                raise RuntimeError(f'no node has subscribed to the images within {_START_S:g} s')
             time.sleep(0.05)
         time.sleep(0.5)  # its publishers are found a little later
-        return self
 
     def __exit__(
         self,
@@ -99,17 +105,35 @@ class NodeClient:
         self._infos.publish(message)
         time.sleep(0.2)
 
-    def send(self, pixels: np.ndarray) -> int:
-        """Publish an image stamped now, and return its stamp."""
-        stamp_ns = time.time_ns()
+    def send_clock(self, now_ns: int) -> None:
+        """Publish the time, for nodes with ``use_sim_time``."""
+        self._clock.publish(Clock(clock=messages.stamp_from_ns(now_ns)))
+
+    def send_odometry(self, odom_from_base: np.ndarray, stamp_ns: int) -> None:
+        """Publish where odometry says that the robot is."""
+        self._odometry.sendTransform(
+            messages.transform_message('odom', 'base_link', stamp_ns, odom_from_base)
+        )
+
+    def restart_camera(self) -> None:
+        """Leave and come back as a driver does that starts again."""
+        self._node.destroy_publisher(self._images)
+        self._images = self._node.create_publisher(Image, 'image', 2)
+        self._wait_for_subscription()
+
+    def send(self, pixels: np.ndarray, stamp_ns: int | None = None) -> int:
+        """Publish an image, stamped now if nothing else is said, and return its stamp."""
+        stamp_ns = time.time_ns() if stamp_ns is None else stamp_ns
         self._images.publish(
             image_bridge.encode_image(pixels, messages.header(CAMERA_FRAME, stamp_ns))
         )
         return stamp_ns
 
-    def send_and_wait(self, pixels: np.ndarray, timeout_s: float = 2.0) -> Answer | None:
+    def send_and_wait(
+        self, pixels: np.ndarray, timeout_s: float = 2.0, stamp_ns: int | None = None
+    ) -> Answer | None:
         """Publish an image and return the answer to it; None when there is none."""
-        stamp_ns = self.send(pixels)
+        stamp_ns = self.send(pixels, stamp_ns)
         with self._heard:
             self._heard.wait_for(
                 lambda: self._last is not None and self._last.stamp_ns == stamp_ns, timeout_s

@@ -18,6 +18,10 @@ _FOCAL_TOLERANCE = 0.03
 _RAY_TOLERANCE_DEG = 1.0
 _ASPECT_TOLERANCE = 0.01
 _EDGE = 0.2
+_SHORTEST, _LONGEST = 0.05, 100.0
+"""Focal lengths as shares of the longer side: beyond the widest fisheye, and a telescope."""
+_SEEING = 0.5
+"""Share of the pixels that must see something; the corners of a fisheye's image do not."""
 _GRID = 9
 _MIN_MATCHES = 12
 _ITERATIONS = 4
@@ -56,20 +60,32 @@ def calibration_difference(camera: Camera, map_cameras: Iterable[Camera]) -> str
 
 def implausible(camera: Camera) -> str:
     """
-    Tell what no calibration of a whole image has: a principal point at its edge or beyond.
+    Tell what no calibration of a whole image has.
 
-    A localizer might find a pose with it all the same, turned by as much as the point is off.
+    A focal length that is none, a principal point at the edge of the image or beyond, a distortion
+    by which most of its pixels see nothing. A localizer might find a pose with it all the same,
+    turned by as much as the calibration is off.
 
     :returns: one line; empty for a calibration that may be right.
     """
+    f_u, f_v = camera.matrix[0, 0], camera.matrix[1, 1]
+    side = max(camera.width, camera.height)
+    if not (_SHORTEST * side <= camera.focal_px <= _LONGEST * side and 0.2 <= f_u / f_v <= 5.0):
+        return f'focal lengths {f_u:g} and {f_v:g} for {_size(camera)}; calibrate the camera'
     u, v = camera.matrix[:2, 2]
     across, down = u / (camera.width - 1 or 1), v / (camera.height - 1 or 1)
-    if all(_EDGE <= share <= 1.0 - _EDGE for share in (across, down)):
-        return ''
-    return (
-        f'the principal point ({u:.1f}, {v:.1f}) is not near the middle of {camera.width}x'
-        f'{camera.height} pixels; calibrate the camera'
-    )
+    if not all(_EDGE <= share <= 1.0 - _EDGE for share in (across, down)):
+        return (
+            f'the principal point ({u:.1f}, {v:.1f}) is not near the middle of {_size(camera)}; '
+            'calibrate the camera'
+        )
+    if not np.mean(np.isfinite(camera.rays(_grid(camera))[:, 2])) >= _SEEING:
+        return f'by its distortion most of {_size(camera)} see nothing; calibrate the camera'
+    return ''
+
+
+def _size(camera: Camera) -> str:
+    return f'{camera.width}x{camera.height} pixels'
 
 
 class FocalEstimate:
@@ -177,10 +193,16 @@ def _resized(camera: Camera, like: Camera) -> Camera:
 
 
 def _largest_ray_angle_deg(a: Camera, b: Camera) -> float:
-    u, v = np.meshgrid(np.linspace(0, a.width - 1, _GRID), np.linspace(0, a.height - 1, _GRID))
-    pixels = np.column_stack([u.ravel(), v.ravel()])
+    pixels = _grid(a)
     cosines = np.sum(a.rays(pixels) * b.rays(pixels), axis=1)
     cosines = cosines[np.isfinite(cosines)]
     if len(cosines) == 0:
         return 180.0
     return float(np.degrees(np.arccos(np.clip(cosines.min(), -1.0, 1.0))))
+
+
+def _grid(camera: Camera) -> Array:
+    """Return pixels (81, 2) all over the image."""
+    across = np.linspace(0, camera.width - 1, _GRID)
+    down = np.linspace(0, camera.height - 1, _GRID)
+    return np.stack(np.meshgrid(across, down), axis=-1).reshape(-1, 2)

@@ -15,6 +15,7 @@ from hloc_localizer.geometry import transforms
 from hloc_localizer.localization.tracking import PoseEstimate
 from hloc_localizer.ros import messages
 from hloc_localizer.ros.frame_processor import TransformLookup
+from hloc_localizer.ros.transform_lookup import LARGEST_M
 
 Array = NDArray[np.float64]
 
@@ -23,8 +24,8 @@ _LEAST_SIGMA = np.repeat([0.25, np.radians(5.0)], 3)
 """No person points more exactly, in metres and radians. RViz says zero for what it does not ask:
 height, roll and pitch."""
 
-_LARGEST = 1e7
-"""Metres and square metres; larger numbers lose the digits of a pose, or overflow."""
+_LARGEST_VARIANCE = 1e7
+"""Square metres and square radians; larger ones lose the digits of the smaller ones."""
 
 _UNSAID_SIGMA = np.repeat([0.5, np.radians(15.0)], 3)
 
@@ -73,7 +74,7 @@ class InitialPose:
                 'the fixed frame)'
             )
         pose = messages.pose_from_message(message.pose.pose)
-        if not np.all(np.abs(pose[:3, 3]) <= _LARGEST):
+        if not np.all(np.abs(pose[:3, 3]) <= LARGEST_M):
             raise InputError('initialpose is further away than any map reaches')
         covariance = _at_least_a_guess(message.pose.covariance)
         odometry = self._odometry()
@@ -119,7 +120,7 @@ def _at_least_a_guess(covariance: Any) -> Array:
     """
     matrix = np.array(covariance, np.float64).reshape(6, 6)
     matrix = 0.5 * (matrix + matrix.T)
-    bounded = bool(np.all(np.abs(matrix) <= _LARGEST))  # and a NaN is not
+    bounded = bool(np.all(np.abs(matrix) <= _LARGEST_VARIANCE))  # and a NaN is not
     if not bounded or np.linalg.eigvalsh(matrix)[0] < -1e-9:
         raise InputError('initialpose has a covariance that is none')
     unsaid = np.diag(matrix) <= 0.0

@@ -13,6 +13,9 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.ros import messages, tf
 
 _POLL_S = 0.002
+LARGEST_M = 1e7
+"""Further away than any robot of any map; the digits of a pose would be lost, or overflow."""
+
 _END_NS = 2**31 * 10**9
 """Seconds of a stamp are a signed integer of 32 bits; before zero is no time either."""
 
@@ -38,7 +41,7 @@ class TransformTree:
         :param stamp_ns: 0 takes the newest stamp at which it is known.
         :param timeout_s: how long to wait for it, in steady time: a paused ``/clock`` cannot
             make this wait for ever.
-        :raises InputError: when it is not known after the timeout.
+        :raises InputError: when it is not known after the timeout, or absurd.
         """
         if not 0 <= stamp_ns < _END_NS:
             raise InputError(f'no transform {target} -> {source}: {stamp_ns} ns is no time')
@@ -47,7 +50,7 @@ class TransformTree:
         while True:
             try:
                 found = self._buffer.lookup_transform(target, source, stamp)
-                return messages.transform_from_message(found.transform)
+                return _bounded(messages.transform_from_message(found.transform), target, source)
             except tf.TransformException as error:
                 if time.monotonic() >= deadline:
                     line = ' '.join(str(error).split())
@@ -61,3 +64,11 @@ class TransformTree:
     def close(self) -> None:
         """Stop listening."""
         self._listener.unregister()
+
+
+def _bounded(
+    target_from_source: NDArray[np.float64], target: str, source: str
+) -> NDArray[np.float64]:
+    if not np.all(np.abs(target_from_source[:3, 3]) <= LARGEST_M):
+        raise InputError(f'transform {target} -> {source} is longer than {LARGEST_M:.0e} m')
+    return target_from_source

@@ -53,6 +53,22 @@ def test_a_principal_point_at_the_edge_is_implausible(cx: float, plausible: bool
     assert (implausible(_camera(cx=cx)) == '') == plausible
 
 
+@pytest.mark.parametrize(
+    ('camera', 'said'),
+    [
+        (Camera('PINHOLE', 640, 480, (1e-300, 1e-300, 319.5, 239.5)), 'focal lengths 1e-300'),
+        (Camera('PINHOLE', 640, 480, (1e9, 1e9, 319.5, 239.5)), 'focal lengths 1e+09'),
+        (Camera('PINHOLE', 640, 480, (500.0, 5.0, 319.5, 239.5)), 'focal lengths 500 and 5 '),
+        (_camera(k1=-9.0), 'most of 640x480 pixels see nothing'),
+        (Camera('OPENCV_FISHEYE', 848, 800, (284.5, 285.5, 424.4, 393.7, 0.0, 0.0, 0.0, 0.0)), ''),
+    ],
+)  # fmt: skip
+def test_what_is_no_calibration_is_said_to_be_none(camera: Camera, said: str) -> None:
+    line = implausible(camera)
+    assert said in line
+    assert bool(said) == bool(line)
+
+
 def _seen(random: np.random.Generator, depth: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Return noisy pixels in the true camera, and points before it at these depths."""
     pixels = np.column_stack([random.uniform(0, 639, 200), random.uniform(0, 479, 200)])
