@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.features.local_features import FrontEnd
@@ -19,6 +18,7 @@ from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping.built import Model
 from hloc_localizer.mapping.checkpoints import Checkpoints
 from hloc_localizer.mapping.compilation import point_colors
+from hloc_localizer.mapping.enough_images import RecordingWatch
 from hloc_localizer.mapping.enough_points import require_points
 from hloc_localizer.mapping.extraction import extract_images
 from hloc_localizer.mapping.frame_selection import select_frames
@@ -33,6 +33,7 @@ from hloc_localizer.mapping.retrieval import (
     image_describer,
     retrieval_of,
 )
+from hloc_localizer.mapping.rigs import CameraRig, held_rigs
 from hloc_localizer.mapping.stage_files import (
     read_images,
     read_matches,
@@ -48,8 +49,6 @@ from hloc_localizer.numeric_threads import NumericThreads
 from hloc_localizer.progress import Progress
 from hloc_localizer.sources.frame import Source
 from hloc_localizer.sources.intrinsics import needs_refining
-
-MIN_IMAGES = 3
 
 
 class StageTimes:
@@ -109,6 +108,7 @@ class BuildStages:
         self._refine = tuple(
             needs_refining(source.intrinsics.get(name, '')) for name in self._cameras
         )
+        self._rigs = _rigs(source, list(self._cameras))
         self._posed = not source.pose_problem
 
     def run(self) -> Model:
@@ -143,11 +143,17 @@ class BuildStages:
         if not self._posed:
             why = '' if options.source.poses == 'none' else f' ({source.pose_problem})'
             self._times.progress.note(f'poses are found from the images{why}')
+        watch = RecordingWatch(source, posed=self._posed)
         advance = self._times.begin('extract', len(source))
         write_images(
             folder,
             extract_images(
-                select_frames(source.frames(), options.frames, posed=self._posed),
+                select_frames(
+                    watch.frames(),
+                    options.frames,
+                    posed=self._posed,
+                    together=[rig.cameras for rig in source.rigs],
+                ),
                 self._cameras,
                 self._front_end,
                 threads=self._workers,
@@ -156,17 +162,9 @@ class BuildStages:
                 describe=describer,
             ),
         )
-        images = read_images(folder)
         for note in source.notes:
             self._times.progress.note(note)
-        if not images and self._posed and source.pose_problem:
-            raise InputError(
-                f'{source.pose_problem}; or find poses from the images: --set source.poses=none'
-            )
-        if len(images) < MIN_IMAGES:
-            raise InputError(_too_few(len(images), len(source), posed=self._posed))
-        if not any(len(image.features) for image in images):
-            raise InputError('the images have no texture: no keypoint was found in any of them')
+        watch.require(read_images(folder))
 
     def _match(self) -> None:
         """Match pairs of images, and look whether the matches fit the calibration."""
@@ -225,7 +223,7 @@ class BuildStages:
             images=self._images(),
             cameras=tuple(self._cameras.values()),
             refine=self._refine,
-            rig_from_camera=_rig_from_camera(self._source, list(self._cameras)),
+            rigs=self._rigs,
             front_end=self._front_end,
             options=self._options,
             threads=self._threads,
@@ -253,7 +251,8 @@ class BuildStages:
             matches = read_matches(self._checkpoints.folder(stage))
             self._times.begin('reconstruct')
             with self._checkpoints.write('reconstruct') as folder:
-                made = self._triangulated(images, cameras, matches, folder)
+                metric = placement is None or placement.metric
+                made = self._triangulated(images, cameras, matches, folder, metric=metric)
                 made.write_binary(folder)
         reconstruction = pycolmap.Reconstruction(self._checkpoints.folder('reconstruct'))
         return Model(
@@ -274,10 +273,14 @@ class BuildStages:
         cameras: Sequence[Camera],
         matches: PairMatches,
         folder: Path,
+        *,
+        metric: bool,
     ) -> Any:
         """Reconstruct (``pycolmap.Reconstruction``), and refuse what nobody could localize in."""
         from hloc_localizer.mapping.reconstruction import reconstruct
 
+        poses = [image.map_from_camera for image in images]
+        rigs = held_rigs(images, poses, self._rigs) if metric else []
         with tempfile.TemporaryDirectory(dir=folder) as workspace:
             reconstruction, _ = reconstruct(
                 images,
@@ -286,6 +289,7 @@ class BuildStages:
                 self._options.reconstruction,
                 workspace=Path(workspace),
                 threads=self._threads,
+                rigs=rigs,
                 show=lambda grown: _show(grown, images, self._times.progress),
             )
         require_points(
@@ -302,21 +306,9 @@ def _show(reconstruction: Any, images: Sequence[MapImage], progress: Progress) -
     progress.cloud(tracks.points, point_colors(images, tracks))
 
 
-def _rig_from_camera(source: Source, names: Sequence[str]) -> dict[int, NDArray[np.float64]]:
-    """Return the mounting of the cameras of the first rig, by the index of the camera."""
-    for rig in source.rigs:
-        return {names.index(name): pose for name, pose in rig.rig_from_camera.items()}
-    return {}
-
-
-def _too_few(count: int, frames: int, *, posed: bool) -> str:
-    if posed:
-        return (
-            f'only {count} usable images with poses that differ; a map needs at least '
-            f'{MIN_IMAGES}: record longer, or lower frames.min_translation_m'
-        )
-    return (
-        f'the camera hardly moved: only {count} of {frames} images differ, and a map needs at '
-        f'least {MIN_IMAGES}; record while moving, or lower frames.min_image_motion and '
-        'frames.min_translation_m'
-    )
+def _rigs(source: Source, names: Sequence[str]) -> list[CameraRig]:
+    """Return the rigs by the indices of their cameras."""
+    return [
+        {names.index(name): pose for name, pose in rig.rig_from_camera.items()}
+        for rig in source.rigs
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -14,6 +14,7 @@ from hloc_localizer.geometry import transforms
 from hloc_localizer.mapping.image_motion import ImageMotion
 from hloc_localizer.mapping.options import FrameSelectionOptions
 from hloc_localizer.sources.frame import Frame
+from hloc_localizer.sources.rig import SIMULTANEOUS_NS
 
 _WINDOW = 15
 _PHOTOGRAPHS_NS = 1_000_000_000
@@ -51,17 +52,35 @@ class _Place:
 
 
 @dataclass
-class _CameraState:
-    """The frames of one camera that are still weighed against each other."""
+class _State:
+    """The moments of one camera, or of one rig, that are still weighed against each other."""
 
-    anchor: _Place | None = None
-    best: Frame | None = None
+    taken: list[Frame] = field(default_factory=list)
+    """The frames of the moment that is not over yet."""
+    anchors: dict[str, _Place] = field(default_factory=dict)
+    """By camera."""
+    best: list[Frame] = field(default_factory=list)
     best_sharpness: float = 0.0
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
 
+    def ends_with(self, frame: Frame) -> bool:
+        """Tell whether a frame is of a later moment than those taken, or of another recording."""
+        if not self.taken:
+            return False
+        first = self.taken[0]
+        return (
+            frame.session != first.session
+            or frame.stamp_ns - first.stamp_ns > SIMULTANEOUS_NS
+            or any(other.camera_name == frame.camera_name for other in self.taken)
+        )
+
 
 def select_frames(
-    frames: Iterable[Frame], options: FrameSelectionOptions, *, posed: bool = True
+    frames: Iterable[Frame],
+    options: FrameSelectionOptions,
+    *,
+    posed: bool = True,
+    together: Sequence[Collection[str]] = (),
 ) -> Iterator[Frame]:
     """
     Yield the sharpest frame of every stretch without much motion, each camera by itself.
@@ -70,34 +89,44 @@ def select_frames(
 
     :param posed: whether motion is told by the poses in the map frame; frames without are passed
         over. Otherwise by those in the odometry frame, and by the images where there are none.
+    :param together: names of cameras that are mounted together: their frames of one moment are
+        chosen together.
     """
-    states: dict[str, _CameraState] = {}
+    rig_of = {name: number for number, names in enumerate(together) for name in names}
+    states: dict[str | int, _State] = {}
     for frame in frames:
         if posed and frame.map_from_camera is None:
             continue
-        state = states.setdefault(frame.camera_name, _CameraState())
-        chosen = _take(state, frame, options, posed)
-        if chosen is not None:
-            yield chosen
+        state = states.setdefault(rig_of.get(frame.camera_name, frame.camera_name), _State())
+        if state.ends_with(frame):
+            yield from _take(state, options, posed)
+        state.taken.append(frame)
+        if frame.camera_name not in rig_of:  # its moment has no other frame: hold none back
+            yield from _take(state, options, posed)
     for state in states.values():
-        if state.best is not None:
-            yield state.best
+        if state.taken:
+            yield from _take(state, options, posed)
+        yield from state.best
 
 
-def _take(
-    state: _CameraState, frame: Frame, options: FrameSelectionOptions, posed: bool
-) -> Frame | None:
-    """Take a frame into account; return the best of the stretch that it ends, if it ends one."""
-    value = sharpness(frame.image)
+def _take(state: _State, options: FrameSelectionOptions, posed: bool) -> list[Frame]:
+    """Take a moment into account; return the best of the stretch that it ends, if it ends one."""
+    moment, state.taken = state.taken, []
+    value = float(np.mean([sharpness(frame.image) for frame in moment]))
     state.recent.append(value)
     if value < options.min_relative_sharpness * float(np.median(state.recent)):
-        return None
-    if state.anchor is not None and not _moved(state.anchor, frame, options, posed):
-        if value > state.best_sharpness:
-            state.best, state.best_sharpness = frame, value
-        return None
+        return []
+    known = [frame for frame in moment if frame.camera_name in state.anchors]
+    if known and not any(
+        _moved(state.anchors[frame.camera_name], frame, options, posed) for frame in known
+    ):
+        # A moment that a camera has missed is worth less, however sharp.
+        if (len(moment), value) > (len(state.best), state.best_sharpness):
+            state.best, state.best_sharpness = moment, value
+        return []
     finished = state.best
-    state.anchor, state.best, state.best_sharpness = _Place.of(frame, posed=posed), frame, value
+    state.anchors = {frame.camera_name: _Place.of(frame, posed=posed) for frame in moment}
+    state.best, state.best_sharpness = moment, value
     return finished
 
 

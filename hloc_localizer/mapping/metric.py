@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hloc_localizer.geometry import transforms
 from hloc_localizer.mapping.matching import MapImage
+from hloc_localizer.mapping.rigs import CameraRig, moments_of, rig_of_camera
 from hloc_localizer.mapping.tracks import Tracks
 
 Array = NDArray[np.float64]
@@ -20,7 +21,7 @@ _STEPS = (1, 2, 3, 5, 8, 12, 20)
 """How many images lie between the two ends of a window of odometry."""
 _SHORTEST_M, _LONGEST_M = 0.08, 3.0
 """Shorter windows are mostly noise, longer ones mostly drift."""
-_MIN_DEPTHS_AN_IMAGE = 15
+_MIN_POINTS_AN_IMAGE = 15
 _SHORTEST_BASELINE_M = 0.02
 
 
@@ -123,29 +124,71 @@ def scale_from_rig(
     images: Sequence[MapImage],
     indices: NDArray[np.intp],
     poses: Array,
-    rig_from_camera: Mapping[int, Array],
+    tracks: Tracks,
+    rigs: Sequence[CameraRig],
 ) -> Scale | None:
     """
     Compare the distances of cameras at one moment with those of their mounting.
 
+    A model that holds the rig has the same scale at every moment. How sure that is tell the
+    images: each is asked for the length of the baseline with which it sees the points best.
+
     :param indices: (K,) the images that have poses.
     :param poses: (K, 4, 4) ``model_from_camera``.
-    :param rig_from_camera: (4, 4) of each camera of the rig, by the index of the camera.
+    :param tracks: in the unit of the poses, with indices of all images.
     """
-    moments: dict[tuple[str, int], list[tuple[int, Array]]] = {}
-    for index, pose in zip(indices.tolist(), poses, strict=True):
-        image = images[index]
-        if image.camera in rig_from_camera:
-            moment = (image.session, image.stamp_ns)
-            moments.setdefault(moment, []).append((image.camera, pose[:3, 3]))
-    ratios = []
-    for together in moments.values():
-        for (first, here), (second, there) in itertools.combinations(together, 2):
-            mounted = rig_from_camera[first][:3, 3] - rig_from_camera[second][:3, 3]
-            length, seen = float(np.linalg.norm(mounted)), float(np.linalg.norm(here - there))
-            if length > _SHORTEST_BASELINE_M and seen > 0.0:
-                ratios.append(np.log(length / seen))
-    return _middle(ratios)
+    pose_of = dict(zip(indices.tolist(), poses, strict=True))
+    ends = np.searchsorted(tracks.image, np.arange(len(images) + 1))
+    ratios, seen = [], []
+    for members in moments_of(images, rigs):
+        placed = [index for index in members if index in pose_of]
+        for first, second in itertools.combinations(placed, 2):
+            rig = rig_of_camera(images[first].camera, rigs)
+            mounted = transforms.invert(rig[images[second].camera]) @ rig[images[first].camera]
+            length = float(np.linalg.norm(mounted[:3, 3]))
+            apart = float(np.linalg.norm(pose_of[first][:3, 3] - pose_of[second][:3, 3]))
+            if length < _SHORTEST_BASELINE_M or apart <= 0.0:
+                continue
+            ratios.append(np.log(length / apart))
+            own = slice(int(ends[second]), int(ends[second + 1]))
+            points = transforms.apply(
+                transforms.invert(pose_of[first]), tracks.points[tracks.point[own]]
+            )
+            stretch = _stretch(points, images[second].plane[tracks.keypoint[own]], mounted)
+            if stretch > 0.0:
+                seen.append(-np.log(stretch))
+    if min(len(ratios), len(seen)) < _MIN_SAMPLES:
+        return None
+    scale = float(np.median(ratios))
+    spread = float(np.median(np.abs(np.array(seen) - scale)))
+    # Moments see the same points and have the same calibration: they do not average out.
+    return Scale(float(np.exp(scale)), 1.5 * spread, spread)
+
+
+def _stretch(points: Array, plane: Array, second_from_first: Array) -> float:
+    """
+    Return how many times as long a baseline must be for a camera to see points where it does.
+
+    :param points: (N, 3) in the other camera, in the unit of a model.
+    :param plane: (N, 2) where the camera sees them.
+    :param second_from_first: (4, 4) metres.
+    :returns: units of the model in a metre; 0 where there are too few points to tell.
+    """
+    turned = points @ second_from_first[:3, :3].T
+    usable = (turned[:, 2] > 0.0) & np.isfinite(plane).all(axis=1)
+    if np.count_nonzero(usable) < _MIN_POINTS_AN_IMAGE:
+        return 0.0
+    turned, plane = turned[usable], plane[usable]
+    baseline = second_from_first[:3, 3]
+    # On the plane z = 1, a point moves by this for each metre of baseline, and has moved by that.
+    rate = (baseline[:2] - plane * baseline[2]) / turned[:, 2:]
+    moved = plane - turned[:, :2] / turned[:, 2:]
+    stretch, weights = 0.0, np.ones(len(plane))
+    for _ in range(5):
+        stretch = float(weights @ (rate * moved).sum(1) / max(weights @ (rate**2).sum(1), 1e-18))
+        errors = np.linalg.norm(moved - stretch * rate, axis=1)
+        weights = 1.0 / (1.0 + (errors / max(1.5 * float(np.median(errors)), 1e-9)) ** 2)
+    return stretch
 
 
 def _middle(ratios: Sequence[float]) -> Scale | None:
@@ -179,7 +222,7 @@ def scale_from_depth(
         measured = depth[tracks.keypoint[own]].astype(np.float64)
         in_camera = transforms.apply(transforms.invert(pose), tracks.points[tracks.point[own]])
         usable = np.isfinite(measured) & (measured > 0.0) & (in_camera[:, 2] > 0.0)
-        if np.count_nonzero(usable) >= _MIN_DEPTHS_AN_IMAGE:
+        if np.count_nonzero(usable) >= _MIN_POINTS_AN_IMAGE:
             ratios.append(float(np.median(np.log(measured[usable] / in_camera[usable, 2]))))
     return _middle(ratios)
 

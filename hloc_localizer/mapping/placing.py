@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from hloc_localizer.mapping.placement import (
     odometry_of,
     tell_lost,
 )
+from hloc_localizer.mapping.rigs import CameraRig
 from hloc_localizer.mapping.structure_from_motion import Model
 
 Array = NDArray[np.float64]
@@ -36,7 +37,7 @@ def place(
     images: Sequence[MapImage],
     models: Sequence[Model],
     matches: PairMatches,
-    rig_from_camera: Mapping[int, NDArray[np.float64]],
+    rigs: Sequence[CameraRig],
     options: MetricOptions,
 ) -> Placement:
     """
@@ -47,7 +48,7 @@ def place(
 
     :param models: of :func:`.find_models`, the largest first.
     :param matches: verified matches.
-    :param rig_from_camera: (4, 4) of cameras that are mounted together, by their index.
+    :param rigs: cameras that are mounted together.
     :raises HlocLocalizerError: when no model holds three images.
     """
     if not models:
@@ -67,7 +68,7 @@ def place(
             'the scale cannot be found from odometry: '
             + (findings.notes[-1] if findings.notes else 'too few images have odometry')
         )
-    return _alone(images, models, rig_from_camera, options, findings)
+    return _alone(images, models, rigs, options, findings)
 
 
 def _scale_of_odometry(
@@ -94,12 +95,12 @@ def _scale_of_odometry(
 def _alone(
     images: Sequence[MapImage],
     models: Sequence[Model],
-    rig_from_camera: Mapping[int, NDArray[np.float64]],
+    rigs: Sequence[CameraRig],
     options: MetricOptions,
     findings: Findings,
 ) -> Placement:
     model = models[0]
-    factor = _factor(images, model, rig_from_camera, options, findings)
+    factor = _factor(images, model, rigs, options, findings)
     poses = model.poses.copy()
     poses[:, :3, 3] *= factor if factor else _UNSCALED_DEPTH / median_depth(model)
     level = _level(images, model, poses, findings)
@@ -124,7 +125,7 @@ def _alone(
 def _factor(
     images: Sequence[MapImage],
     model: Model,
-    rig_from_camera: Mapping[int, NDArray[np.float64]],
+    rigs: Sequence[CameraRig],
     options: MetricOptions,
     findings: Findings,
 ) -> float:
@@ -135,7 +136,7 @@ def _factor(
     if options.scale == 'distance':
         raise HlocLocalizerError('metric.scale is distance: give metric.known_distance_m')
     measured: dict[str, Callable[[], metric.Scale | None]] = {
-        'rig': lambda: metric.scale_from_rig(images, model.images, model.poses, rig_from_camera),
+        'rig': lambda: metric.scale_from_rig(images, model.images, model.poses, model.tracks, rigs),
         'depth': lambda: metric.scale_from_depth(images, model.images, model.poses, model.tracks),
     }
     for method, measure in measured.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping.matching import MapImage, PairMatches, verify_matches
 from hloc_localizer.mapping.options import ReconstructionOptions
+from hloc_localizer.mapping.rigs import CameraRig, moments_of, rig_of_camera, rig_pose
 
 Poses = list[NDArray[np.float64]]
 
@@ -28,6 +30,7 @@ def reconstruct(
     *,
     workspace: Path,
     threads: int,
+    rigs: Sequence[CameraRig] = (),
     show: Callable[[pycolmap.Reconstruction], None] | None = None,
 ) -> tuple[pycolmap.Reconstruction, list[Camera]]:
     """
@@ -37,6 +40,7 @@ def reconstruct(
     sharply.
 
     :param workspace: an existing folder for scratch files.
+    :param rigs: cameras that are mounted together; their images of one moment share one pose.
     :param show: called with the points as soon as there are some.
     :returns: the reconstruction, and the cameras with their refined calibration.
     """
@@ -45,7 +49,7 @@ def reconstruct(
     verified = verify_matches(
         images, recorded, cameras, matches, max_error_px=options.max_epipolar_error_px
     )
-    reconstruction = triangulate(images, cameras, recorded, verified, options, workspace)
+    reconstruction = triangulate(images, cameras, recorded, verified, options, workspace, rigs)
     if show is not None:
         show(reconstruction)
     if not options.refine_poses or reconstruction.num_points3D() == 0:
@@ -68,7 +72,7 @@ def reconstruct(
     verified = verify_matches(
         images, poses, refined, matches, max_error_px=options.refined_epipolar_error_px
     )
-    reconstruction = triangulate(images, refined, poses, verified, options, workspace)
+    reconstruction = triangulate(images, refined, poses, verified, options, workspace, rigs)
     if reconstruction.num_points3D() > 0:
         adjust(reconstruction, hold_rotations=hold_rotations)
         drop_bad_points(reconstruction, options)
@@ -118,21 +122,66 @@ def cameras_of(reconstruction: pycolmap.Reconstruction) -> list[Camera]:
 
 
 def posed_reconstruction(
-    images: Sequence[MapImage], cameras: Sequence[Camera], poses: Sequence[NDArray[np.float64]]
+    images: Sequence[MapImage],
+    cameras: Sequence[Camera],
+    poses: Sequence[NDArray[np.float64]],
+    rigs: Sequence[CameraRig] = (),
 ) -> pycolmap.Reconstruction:
     """Make a reconstruction of posed images without points. Image ``i`` has the id ``i + 1``."""
     reconstruction = pycolmap.Reconstruction()
     for index, camera in enumerate(cameras):
-        reconstruction.add_camera_with_trivial_rig(colmap_camera(camera, index + 1))
-    for index, (image, pose) in enumerate(zip(images, poses, strict=True)):
-        colmap_image = pycolmap.Image(
+        reconstruction.add_camera(colmap_camera(camera, index + 1))
+    for rig in _colmap_rigs(len(cameras), rigs):
+        reconstruction.add_rig(rig)
+    made = [
+        pycolmap.Image(
             name=image.name,
             camera_id=image.camera + 1,
             image_id=index + 1,
             keypoints=_colmap_keypoints(image),
         )
-        reconstruction.add_image_with_trivial_frame(colmap_image, rigid3d(transforms.invert(pose)))
+        for index, image in enumerate(images)
+    ]
+    for number, members in enumerate(moments_of(images, rigs)):
+        frame = _colmap_frame(number, [made[index] for index in members], rigs)
+        rig_of_it = rig_of_camera(images[members[0]].camera, rigs)
+        frame.rig_from_world = rigid3d(
+            transforms.invert(rig_pose(images, members, poses, rig_of_it))
+        )
+        reconstruction.add_frame(frame)
+        for index in members:
+            made[index].frame_id = frame.frame_id
+            reconstruction.add_image(made[index])
+        reconstruction.register_frame(frame.frame_id)
     return reconstruction
+
+
+def _colmap_rigs(cameras: int, rigs: Sequence[CameraRig]) -> list[pycolmap.Rig]:
+    """Return a rig for the cameras of each rig, and for each other one; named by the first."""
+    made = []
+    for camera in range(cameras):
+        mounted = rig_of_camera(camera, rigs)
+        reference, *others = mounted
+        if camera != reference:
+            continue
+        rig = pycolmap.Rig(rig_id=camera + 1)
+        rig.add_ref_sensor(pycolmap.sensor_t(pycolmap.SensorType.CAMERA, camera + 1))
+        for other in others:
+            camera_from_rig = transforms.invert(mounted[other]) @ mounted[reference]
+            sensor = pycolmap.sensor_t(pycolmap.SensorType.CAMERA, other + 1)
+            rig.add_sensor(sensor, rigid3d(camera_from_rig))
+        made.append(rig)
+    return made
+
+
+def _colmap_frame(
+    number: int, images: Sequence[pycolmap.Image], rigs: Sequence[CameraRig]
+) -> pycolmap.Frame:
+    reference = next(iter(rig_of_camera(images[0].camera_id - 1, rigs)))
+    frame = pycolmap.Frame(frame_id=number + 1, rig_id=reference + 1)
+    for image in images:
+        frame.add_data_id(image.data_id)
+    return frame
 
 
 def colmap_camera(camera: Camera, camera_id: int) -> pycolmap.Camera:
@@ -168,6 +217,7 @@ def triangulate(
     matches: PairMatches,
     options: ReconstructionOptions,
     workspace: Path,
+    rigs: Sequence[CameraRig] = (),
 ) -> pycolmap.Reconstruction:
     """
     Triangulate the tracks of verified matches from fixed poses.
@@ -176,7 +226,7 @@ def triangulate(
     """
     database_path = workspace / 'database.db'
     database_path.unlink(missing_ok=True)
-    _write_matches(database_path, images, cameras, matches)
+    _write_matches(database_path, images, cameras, matches, rigs)
     pipeline = pycolmap.IncrementalPipelineOptions()
     pipeline.triangulation.min_angle = options.min_triangulation_angle_deg
     pipeline.triangulation.ignore_two_view_tracks = options.min_track_length > 2
@@ -186,8 +236,9 @@ def triangulate(
     pipeline.mapper.filter_min_tri_angle = options.min_triangulation_angle_deg
     pipeline.ba_global_max_num_iterations = 1
     pipeline.ba_global_max_refinements = 1
+    pipeline.ba_refine_sensor_from_rig = False
     reconstruction = pycolmap.triangulate_points(
-        posed_reconstruction(images, cameras, poses),
+        posed_reconstruction(images, cameras, poses, rigs),
         database_path,
         workspace,
         workspace,
@@ -198,7 +249,11 @@ def triangulate(
 
 
 def _write_matches(
-    path: Path, images: Sequence[MapImage], cameras: Sequence[Camera], matches: PairMatches
+    path: Path,
+    images: Sequence[MapImage],
+    cameras: Sequence[Camera],
+    matches: PairMatches,
+    rigs: Sequence[CameraRig],
 ) -> None:
     geometries = {}
     for pair, indices in matches.items():
@@ -208,7 +263,7 @@ def _write_matches(
         geometry.inlier_matches = indices.astype(np.uint32)
         geometries[pair] = geometry
     colmap_cameras = [colmap_camera(camera, index + 1) for index, camera in enumerate(cameras)]
-    write_database(path, images, colmap_cameras, geometries)
+    write_database(path, images, colmap_cameras, geometries, rigs)
 
 
 def write_database(
@@ -216,6 +271,7 @@ def write_database(
     images: Sequence[MapImage],
     cameras: Sequence[pycolmap.Camera],
     geometries: Mapping[tuple[int, int], pycolmap.TwoViewGeometry],
+    rigs: Sequence[CameraRig] = (),
 ) -> None:
     """
     Write a database for COLMAP's mappers. Image ``i`` gets the id ``i + 1``.
@@ -225,20 +281,20 @@ def write_database(
     """
     database = pycolmap.Database.open(path)
     with pycolmap.DatabaseTransaction(database):
-        for index, camera in enumerate(cameras):
+        for camera in cameras:
             database.write_camera(camera, use_camera_id=True)
-            rig = pycolmap.Rig(rig_id=index + 1)
-            rig.add_ref_sensor(pycolmap.sensor_t(pycolmap.SensorType.CAMERA, index + 1))
+        for rig in _colmap_rigs(len(cameras), rigs):
             database.write_rig(rig, use_rig_id=True)
+        made = []
         for index, image in enumerate(images):
-            colmap_image = pycolmap.Image(
-                name=image.name, camera_id=image.camera + 1, image_id=index + 1
+            made.append(
+                pycolmap.Image(name=image.name, camera_id=image.camera + 1, image_id=index + 1)
             )
-            database.write_image(colmap_image, use_image_id=True)
-            frame = pycolmap.Frame(frame_id=index + 1, rig_id=image.camera + 1)
-            frame.add_data_id(colmap_image.data_id)
-            database.write_frame(frame, use_frame_id=True)
+            database.write_image(made[-1], use_image_id=True)
             database.write_keypoints(index + 1, _colmap_keypoints(image).astype(np.float32))
+        for number, members in enumerate(moments_of(images, rigs)):
+            frame = _colmap_frame(number, [made[index] for index in members], rigs)
+            database.write_frame(frame, use_frame_id=True)
         for (first, second), geometry in geometries.items():
             database.write_two_view_geometry(first + 1, second + 1, geometry)
     database.close()
@@ -269,9 +325,12 @@ def adjust_with_pose_priors(
     """
     config = pycolmap.BundleAdjustmentConfig()
     priors = []
+    seen: Counter[int] = Counter()
+    for image in reconstruction.images.values():
+        seen[image.frame_id] += image.num_points3D
     for image_id, image in reconstruction.images.items():
         config.add_image(image_id)
-        if image.num_points3D < MIN_POINTS_TO_MOVE:
+        if seen[image.frame_id] < MIN_POINTS_TO_MOVE:
             config.set_constant_rig_from_world_pose(image.frame_id)
             continue
         priors.append(
@@ -327,6 +386,7 @@ def adjustment_options(*, hold_rotations: bool, threads: int) -> pycolmap.Bundle
     options.refine_focal_length = True
     options.refine_principal_point = True
     options.refine_extra_params = False
+    options.refine_sensor_from_rig = False
     options.constant_rig_from_world_rotation = hold_rotations
     options.print_summary = False
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY

@@ -14,6 +14,7 @@ from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping.matching import MapImage
 from hloc_localizer.mapping.reconstruction import colmap_camera, write_database
+from hloc_localizer.mapping.rigs import CameraRig
 from hloc_localizer.mapping.tracks import Tracks, tracks_of
 from hloc_localizer.mapping.two_view import Geometries
 
@@ -68,6 +69,7 @@ def find_models(
     workspace: Path,
     seed: int,
     threads: int,
+    rigs: Sequence[CameraRig] = (),
 ) -> list[Model]:
     """
     Reconstruct; return the models without overlap, the largest first.
@@ -77,11 +79,12 @@ def find_models(
 
     :param mapper: ``auto``, ``global`` or ``incremental``.
     :param workspace: an existing folder for scratch files.
+    :param rigs: cameras that are mounted together: their images of one moment are placed as one.
     :returns: empty when nothing could be reconstructed.
     """
     # COLMAP reports as errors what the caller tells in one line: that no model came out.
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
-    run = _Run(images, calibration, geometries, workspace, seed, threads)
+    run = _Run(images, calibration, geometries, workspace, seed, threads, rigs)
     if mapper != 'auto':
         return run.models(mapper)
     models = run.models('global')
@@ -105,12 +108,13 @@ class _Run:
     workspace: Path
     seed: int
     threads: int
+    rigs: Sequence[CameraRig]
 
     def models(self, mapper: str) -> list[Model]:
         """Run one mapper on a fresh database."""
         path = self.workspace / 'database.db'
         path.unlink(missing_ok=True)
-        write_database(path, self.images, self.calibration.translated(), self.geometries)
+        write_database(path, self.images, self.calibration.translated(), self.geometries, self.rigs)
         found = _MAPPERS[mapper](self, path)
         path.unlink()
         models = [self._model(each, mapper) for each in found.values()]
@@ -125,6 +129,13 @@ class _Run:
         options.num_threads = self.threads
         options.random_seed = self.seed
         options.min_model_size = _MIN_MODEL
+        for part in (
+            options.mapper,
+            options.mapper.rotation_averaging,
+            options.mapper.global_positioning,
+            options.mapper.bundle_adjustment,
+        ):
+            part.refine_sensor_from_rig = False
         adjustment = options.mapper.bundle_adjustment
         adjustment.refine_focal_length = any(self.calibration.refine)
         adjustment.refine_extra_params = any(self.calibration.refine)
@@ -137,6 +148,7 @@ class _Run:
         options.random_seed = self.seed
         options.min_model_size = _MIN_MODEL
         options.extract_colors = False
+        options.ba_refine_sensor_from_rig = False
         options.ba_refine_focal_length = any(self.calibration.refine)
         options.ba_refine_extra_params = any(self.calibration.refine)
         options.constant_cameras = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.pairs import pairs_from_poses, pairs_without_poses
 from hloc_localizer.mapping.placement import Placement, odometry_of
 from hloc_localizer.mapping.placing import place
+from hloc_localizer.mapping.rigs import CameraRig, fitting_rigs, pairs_of_moments
 from hloc_localizer.mapping.structure_from_motion import Calibration, Model, find_models
 from hloc_localizer.mapping.two_view import Geometries, inlier_matches, share_of_turns, verify_pairs
 
@@ -34,8 +35,8 @@ class UnknownPoses:
     cameras: tuple[Camera, ...]
     refine: tuple[bool, ...]
     """Of each camera, whether its calibration is only a first guess."""
-    rig_from_camera: Mapping[int, NDArray[np.float64]]
-    """(4, 4) of the cameras that are mounted together, by their index; empty without a rig."""
+    rigs: Sequence[CameraRig]
+    """Cameras that are mounted together; empty without a rig."""
     front_end: FrontEnd
     options: BuildOptions
     threads: int
@@ -67,14 +68,11 @@ class UnknownPoses:
         geometries = self._verified(calibration, matches)
         self._require_motion(calibration, geometries)
         self.begin('place', None)
-        models = self._models(calibration, geometries, workspace)
-        placement = place(
-            self.images,
-            models,
-            inlier_matches(geometries),
-            self.rig_from_camera,
-            self.options.metric,
-        )
+        verified = inlier_matches(geometries)
+        rigs, notes = fitting_rigs(self.images, calibration.cameras, verified, self.rigs)
+        models = self._models(calibration, geometries, workspace, rigs)
+        placement = place(self.images, models, verified, rigs, self.options.metric)
+        placement = dataclasses.replace(placement, notes=(*notes, *placement.notes))
         return placement, self._completed(placement, matches)
 
     def _pairs(self, descriptors: NDArray[np.float32]) -> list[tuple[int, int]]:
@@ -87,7 +85,8 @@ class UnknownPoses:
         )
         if not pairs:
             raise InputError('no two images overlap; record with more overlap or a slower camera')
-        return pairs
+        together = pairs_of_moments(self.images, self.cameras, self.rigs)
+        return sorted(together.union(pairs))
 
     def _match(self, pairs: list[tuple[int, int]], images: Sequence[MapImage]) -> PairMatches:
         advance = self.begin('match', len(pairs))
@@ -110,7 +109,11 @@ class UnknownPoses:
         )
 
     def _models(
-        self, calibration: Calibration, geometries: Geometries, workspace: Path
+        self,
+        calibration: Calibration,
+        geometries: Geometries,
+        workspace: Path,
+        rigs: Sequence[CameraRig] = (),
     ) -> list[Model]:
         return find_models(
             self.images,
@@ -120,6 +123,7 @@ class UnknownPoses:
             workspace=workspace,
             seed=self.options.vlad.seed,
             threads=self.threads,
+            rigs=rigs,
         )
 
     def _calibrated(

@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 
 from hloc_localizer.sources.tf_tree import TfError, TfTree
 
+SIMULTANEOUS_NS = 2_000_000
+"""
+Images of a rig whose stamps differ by no more are of one moment.
+
+At 1 m/s the rig moves 2 mm meanwhile; cameras that are triggered together differ by less.
+"""
+
 
 @dataclass(frozen=True)
 class Rig:

@@ -50,6 +50,39 @@ class Scene:
         return dataclasses.replace(self, images=images)
 
 
+def make_stereo(scene: Scene, left_from_right: np.ndarray, *, apart_ns: int = 0) -> Scene:
+    """Return the scene as seen by two cameras: images 0, 2, 4 ... are left, the others right."""
+    random = np.random.default_rng(7)
+    images, point_of = [], []
+    for index, (left, seen) in enumerate(zip(scene.images, scene.point_of, strict=True)):
+        stamp_ns = index * 200_000_000
+        pose = scene.poses[index] @ left_from_right
+        pixels = CAMERA.project(transforms.apply(transforms.invert(pose), scene.points))
+        also = random.permutation(np.flatnonzero(CAMERA.contains(pixels, border=3.0)))
+        keypoints = pixels[also] + random.normal(0.0, 0.3, (len(also), 2))
+        features = LocalFeatures(
+            keypoints=keypoints.astype(np.float32),
+            descriptors=random.uniform(size=(len(also), 128)).astype(np.float32),
+            scores=np.ones(len(also), np.float32),
+            scales=np.ones(len(also), np.float32),
+            image_size=CAMERA.image_size,
+        )
+        right = dataclasses.replace(
+            left,
+            name=f'right/{index}.jpg',
+            camera=1,
+            stamp_ns=stamp_ns + apart_ns,
+            map_from_camera=pose,
+            features=features,
+            plane=CAMERA.normalise(features.keypoints),
+            colors=np.zeros((len(also), 3), np.uint8),
+        )
+        images += [dataclasses.replace(left, stamp_ns=stamp_ns), right]
+        point_of += [seen, also]
+    poses = np.stack([image.map_from_camera for image in images])
+    return Scene(images, point_of, scene.points, poses)
+
+
 def make_scene(
     *, images: int = 12, points: int = 300, noise_px: float = 0.3, seed: int = 0
 ) -> Scene:

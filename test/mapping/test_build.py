@@ -232,7 +232,13 @@ def test_too_few_frames_are_refused_with_a_remedy(walk: Recording, tmp_path: Pat
     line = refused(short, tmp_path)
     assert line.startswith('only 2 usable images')
     assert 'record longer' in line
-    standing = dataclasses.replace(walk, all_frames=[walk.all_frames[0]] * 10)
+    standing = dataclasses.replace(
+        walk,
+        all_frames=[
+            dataclasses.replace(walk.all_frames[0], stamp_ns=one.stamp_ns)
+            for one in walk.all_frames
+        ],
+    )
     assert refused(standing, tmp_path).startswith('only 1 usable images')
 
 

@@ -99,6 +99,26 @@ def test_each_camera_is_weighed_by_itself() -> None:
     assert sorted(chosen) == [('left', 0), ('left', 4), ('right', 1), ('right', 5)]
 
 
+def test_cameras_of_a_rig_are_chosen_together() -> None:
+    soft = blurred(0.5)
+    images = {(0, 'left'): soft, (3, 'right'): soft, (4, 'left'): soft, (4, 'right'): soft}
+    frames = [
+        dataclasses.replace(
+            frame(number, 0.06 * number, 180.0 * side, images.get((number, camera), SHARP), camera),
+            stamp_ns=200_000_000 * number + side,
+        )
+        for number in range(8)
+        for side, camera in enumerate(['left', 'right'])
+        if (number, camera) != (5, 'left')
+    ]
+    chosen = [
+        (one.camera_name, one.stamp_ns // 200_000_000)
+        for one in select_frames(frames, OPTIONS, together=[('left', 'right')])
+    ]
+    # Of 0 and 1, and of 2 and 3, the moment that is sharper in all; 5 is sharp, but lacks a camera.
+    assert chosen == [(camera, number) for number in (1, 2, 4, 6) for camera in ('left', 'right')]
+
+
 def test_frames_of_a_real_walk_are_thinned_and_stay_in_order(lounge_frames: list[Frame]) -> None:
     chosen = list(select_frames(lounge_frames, FrameSelectionOptions()))
     assert 8 <= len(chosen) <= 20

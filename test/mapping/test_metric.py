@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from synthetic_scene import make_scene
+from synthetic_scene import Scene, make_scene, make_stereo
 
 from hloc_localizer.geometry import transforms
 from hloc_localizer.mapping import metric
@@ -112,34 +112,44 @@ def test_scale_of_depth_survives_wrong_depths() -> None:
     world = transforms.apply(
         model[0] @ transforms.invert(_unscaled(scene.poses[0])), scene.points / SCALE
     )
-    counts = [len(each) for each in scene.point_of]
-    tracks = Tracks(
-        points=world,
-        image=np.repeat(np.arange(12, dtype=np.int32), counts),
-        keypoint=np.concatenate([np.arange(count, dtype=np.int32) for count in counts]),
-        point=np.concatenate(scene.point_of).astype(np.int32),
-    )
+    tracks = tracks_of_scene(scene, world)
     found = metric.scale_from_depth(images, np.arange(12), model, tracks)
     assert found is not None
     assert found.metres_per_unit == pytest.approx(SCALE, rel=0.005)
     assert metric.scale_from_depth(scene.images, np.arange(12), model, tracks) is None
 
 
+def tracks_of_scene(scene: Scene, points: np.ndarray) -> Tracks:
+    counts = [len(each) for each in scene.point_of]
+    return Tracks(
+        points=points,
+        image=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
+        keypoint=np.concatenate([np.arange(count, dtype=np.int32) for count in counts]),
+        point=np.concatenate(scene.point_of).astype(np.int32),
+    )
+
+
 def test_scale_of_a_stereo_camera_is_that_of_its_baseline() -> None:
-    left = walk(40)
-    mounting = transforms.transform_from(np.eye(3), [0.12, 0.0, 0.0])
-    images = [
-        dataclasses.replace(make_scene(images=1).images[0], camera=camera, stamp_ns=stamp)
-        for camera in (0, 1)
-        for stamp in range(40)
-    ]
-    model = in_model(np.concatenate([left, left @ mounting]), noise_m=0.003)
-    rig = {0: np.eye(4), 1: mounting}
-    found = metric.scale_from_rig(images, np.arange(80), model, rig)
+    mounting = transforms.transform_from(np.eye(3), [0.12, 0.0, 0.01])
+    scene = make_stereo(make_scene(), mounting)
+    poses = scene.poses.copy()
+    poses[:, :3, 3] /= SCALE
+    tracks = tracks_of_scene(scene, scene.points / SCALE)
+    rigs = [{0: np.eye(4), 1: mounting}]
+    found = metric.scale_from_rig(scene.images, np.arange(24), poses, tracks, rigs)
     assert found is not None
-    assert found.metres_per_unit == pytest.approx(SCALE, rel=0.02)
-    assert found.spread < 0.05
-    assert metric.scale_from_rig(images[:40], np.arange(40), model[:40], rig) is None
+    assert found.metres_per_unit == pytest.approx(SCALE, rel=1e-9)
+    assert 0.0 < found.relative_error < 0.01
+    every_fourth = np.arange(0, 24, 4)
+    assert metric.scale_from_rig(
+        scene.images, every_fourth, poses[every_fourth], tracks, rigs
+    ) is None  # fmt: skip
+    # A model that holds the rig although the images see another baseline says so.
+    wrong = metric.scale_from_rig(
+        scene.images, np.arange(24), poses, tracks_of_scene(scene, 1.5 * scene.points / SCALE), rigs
+    )
+    assert wrong is not None
+    assert wrong.spread > 0.2
 
 
 def _unscaled(pose: np.ndarray) -> np.ndarray:

@@ -78,7 +78,7 @@ def placed(
         images=images,
         cameras=(camera,),
         refine=(refine,),
-        rig_from_camera={},
+        rigs=(),
         front_end=create_front_end('sift', {}),
         options=options or BuildOptions(),
         threads=1,

@@ -1,0 +1,115 @@
+"""Recordings of several cameras become metric maps, or are refused for what they lack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from stereo_drive import LEFT_FROM_RIGHT, TOPICS, StereoDrive, stereo_drive
+
+from hloc_localizer.errors import InputError
+from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.alignment import align_points
+from hloc_localizer.mapping import build_map
+from hloc_localizer.mapping.options import BuildOptions
+from hloc_localizer.maps import Map
+from hloc_localizer.maps.colmap_model import read_colmap_model
+from hloc_localizer.sources import open_source, open_sources
+
+STEREO = BuildOptions().with_values(
+    {
+        'source.image_topic': ','.join(TOPICS.values()),
+        'sift.max_keypoints': 700,
+        'vlad.clusters': 16,
+        'pairs.covisible': 8,
+        'report.held_out': 4,
+    }
+)
+
+
+@pytest.fixture(scope='module')
+def drive() -> StereoDrive:
+    return stereo_drive(10)
+
+
+def refused(path: Path, tmp_path: Path, options: BuildOptions = STEREO) -> str:
+    output = tmp_path / 'map'
+    with pytest.raises(InputError) as told:
+        build_map(open_source(path, options.source), output, options)
+    assert not output.exists()
+    assert '\n' not in str(told.value)
+    return str(told.value)
+
+
+def test_a_bag_of_a_stereo_camera_becomes_a_metric_map(drive: StereoDrive, tmp_path: Path) -> None:
+    source = open_source(drive.write(tmp_path / 'drive'), STEREO.source)
+    report = build_map(source, tmp_path / 'map', STEREO)
+    loaded = Map.load(tmp_path / 'map')
+    assert loaded.manifest.metric
+    assert loaded.manifest.methods['scale'] == 'rig'
+    assert 'metric by rig (+-' in report.scale
+    poses = dict(zip(loaded.runtime.image_names, loaded.runtime.map_from_camera, strict=True))
+    truth = drive.truth()
+    assert len(poses) == report.selected >= 14
+    mine, theirs = (np.stack([known[name][:3, 3] for name in poses]) for known in (poses, truth))
+    scale = align_points(mine, theirs, with_scale=True).scale
+    assert scale == pytest.approx(1.0, abs=0.01)
+    assert abs(scale - 1.0) < 3.0 * loaded.manifest.alignment['scale_relative_error']
+    assert float(np.median(align_points(mine, theirs).residuals)) < 0.01
+    for number in range(len(drive.stamps_ns)):
+        left, right = (f'{n}/{drive.stamp_ns(n, number)}.jpg' for n in ('left', 'right'))
+        assert (left in poses) == (right in poses)
+        if left in poses:
+            moved, _ = transforms.pose_distance(
+                transforms.invert(poses[left]) @ poses[right], LEFT_FROM_RIGHT
+            )
+            assert moved < 1e-5
+    model = read_colmap_model(tmp_path / 'map' / 'sfm').reconstruction
+    assert model.num_rigs() == 1
+    assert model.num_frames() == len(poses) // 2
+
+
+def test_cameras_of_unknown_mounting_are_refused(drive: StereoDrive, tmp_path: Path) -> None:
+    path = drive.write(tmp_path / 'drive', left_from_right=None)
+    line = refused(path, tmp_path)
+    assert line.startswith(f"{path}: it is not known how the cameras 'left' and 'right' are")
+    assert 'record /tf_static, or choose one camera with --set source.image_topic=TOPIC' in line
+
+
+def test_bags_of_one_camera_each_are_no_rig(drive: StereoDrive, tmp_path: Path) -> None:
+    first, second = (drive.write(tmp_path / name, left_from_right=None) for name in 'ab')
+    one = STEREO.with_values({'source.image_topic': TOPICS['left']})
+    other = STEREO.with_values({'source.image_topic': TOPICS['right']})
+    assert open_sources([first, second], one.source).rig_problem == ''
+    assert open_source(second, other.source).rig_problem == ''
+
+
+def test_a_bag_of_a_tenth_of_a_second_is_too_short(shared_data: Path, tmp_path: Path) -> None:
+    lenses = {
+        'left.yaml': (284.468, 285.51, 424.355, 393.742, 0.0008, 0.031, -0.03, 0.005),
+        'right.yaml': (283.999, 285.266, 417.246, 400.402, -0.002, 0.039, -0.038, 0.007),
+    }
+    for name, (fx, fy, cx, cy, *distortion) in lenses.items():
+        values = {
+            'image_width': 848,
+            'image_height': 800,
+            'camera_matrix': {'data': [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]},
+            'distortion_model': 'equidistant',
+            'distortion_coefficients': {'data': distortion},
+        }
+        (tmp_path / name).write_text(yaml.safe_dump(values))
+    options = BuildOptions().with_values(
+        {
+            'source.image_topic': '/camera/fisheye1/image_raw,/camera/fisheye2/image_raw',
+            'source.camera_info_file': ','.join(str(tmp_path / name) for name in lenses),
+        }
+    )
+    path = shared_data / 'data' / 'bags' / 't265_ros1.bag'
+    source = open_source(path, options.source)
+    assert {camera.model for camera in source.cameras.values()} == {'OPENCV_FISHEYE'}
+    assert refused(path, tmp_path, options) == (
+        'the recording is too short for a map: 6 images in 0.1 s; record while moving, for as '
+        'long as it takes to see every place from several sides'
+    )
