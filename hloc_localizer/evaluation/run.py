@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.evaluation.metrics import EvaluatedFrame, Evaluation
 from hloc_localizer.evaluation.references import References
 from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization.result import Localization
-from hloc_localizer.localization.tracking import TrackedFrame, TrackingLocalizer
+from hloc_localizer.localization.tracking import MountedImage, TrackedFrame, TrackingLocalizer
 from hloc_localizer.progress import Progress, SilentProgress
 from hloc_localizer.sources.frame import Frame, Source
 
 if TYPE_CHECKING:
     from hloc_localizer.localization import Localizer
     from hloc_localizer.sources.rig import Rig
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -65,31 +71,66 @@ def track_frames(
     """
     Localize the frames of a source as one stream, with the odometry that it has.
 
+    What several cameras saw at one time is solved together.
+
     :raises InputError: for several cameras whose mounting is not known.
     """
     progress = progress or SilentProgress()
     cameras, rig = source.cameras, _rig(source)
+    mountings = {name: np.eye(4) if rig is None else rig.rig_from_camera[name] for name in cameras}
     localizer.warm_up()
     progress.stage('track', len(source))
-    for frame in source.frames():
-        mounting = None if rig is None else rig.rig_from_camera[frame.camera_name]
-        odom_from_body = frame.odom_from_camera
-        if odom_from_body is not None and mounting is not None:
-            odom_from_body = odom_from_body @ transforms.invert(mounting)
-        begin = time.perf_counter()
-        tracked = localizer.localize(
-            frame.image,
-            cameras[frame.camera_name],
-            frame.stamp_ns,
-            odom_from_body=odom_from_body,
-            body_from_camera=mounting,
-            camera_name=frame.camera_name,
-        )
-        latency_ms = (time.perf_counter() - begin) * 1e3
-        yield LocalizedFrame(frame, tracked.localization, latency_ms, tracked)
-        progress.advance()
+    tolerance_ns = round(localizer.options.moment_tolerance_s * 1e9)
+    for frames in moments(source.frames(), tolerance_ns):
+        yield from _tracked(localizer, frames, cameras, mountings)
+        progress.advance(len(frames))
     for note in source.notes:
         progress.note(note)
+
+
+def moments(frames: Iterable[Frame], tolerance_ns: int) -> Iterator[list[Frame]]:
+    """Gather the frames that different cameras took at nearly the same time."""
+    gathered: list[Frame] = []
+    for frame in frames:
+        together = gathered and frame.stamp_ns - gathered[0].stamp_ns <= tolerance_ns
+        if not together or frame.camera_name in {one.camera_name for one in gathered}:
+            if gathered:
+                yield gathered
+            gathered = []
+        gathered.append(frame)
+    if gathered:
+        yield gathered
+
+
+def _tracked(
+    localizer: TrackingLocalizer,
+    frames: Sequence[Frame],
+    cameras: Mapping[str, Camera],
+    mountings: Mapping[str, Array],
+) -> Iterator[LocalizedFrame]:
+    """Localize the frames of one moment together; each gets the pose of its own camera."""
+    first = frames[0]
+    odom_from_body = _odom_from_body(first, mountings)
+    images = []
+    for frame in frames:
+        mounting, moved = mountings[frame.camera_name], _odom_from_body(frame, mountings)
+        if odom_from_body is not None and moved is not None:
+            # The body moves between the stamps of one moment.
+            mounting = transforms.invert(odom_from_body) @ moved @ mounting
+        camera = cameras[frame.camera_name]
+        images.append(MountedImage(frame.image, camera, mounting, frame.camera_name))
+    begin = time.perf_counter()
+    tracked = localizer.localize_moment(images, first.stamp_ns, odom_from_body=odom_from_body)
+    latency_ms = (time.perf_counter() - begin) * 1e3
+    for frame, image in zip(frames, images, strict=True):
+        own = tracked.seen_from(image.body_from_camera)
+        yield LocalizedFrame(frame, own.localization, latency_ms, own)
+
+
+def _odom_from_body(frame: Frame, mountings: Mapping[str, Array]) -> Array | None:
+    if frame.odom_from_camera is None:
+        return None
+    return frame.odom_from_camera @ transforms.invert(mountings[frame.camera_name])
 
 
 def _rig(source: Source) -> Rig | None:

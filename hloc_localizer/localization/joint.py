@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ class JointLocalizer:
             clock = StageClock()
             moments = window.moments
             if not any(moment.mounted for moment in moments):
-                return _result([], Reason.NO_TEXTURE, moments, clock)
+                return self._result([], Reason.NO_TEXTURE, moments, clock)
             with clock('joint'):
                 found = self._solver.solve(moments, window.ties())
             return self._judged(found, moments, clock)
@@ -78,7 +79,11 @@ class JointLocalizer:
             else:
                 mounted.append(MountedObservation(observation, np.asarray(mounting, np.float64)))
         if not mounted:
-            return _result([], refused, (), StageClock())
+            return self._result([], refused, (), StageClock())
+        return self.localize_moment(mounted)
+
+    def localize_moment(self, mounted: Sequence[MountedObservation]) -> JointLocalization:
+        """Find where a rig was from what all its cameras saw at one time."""
         window = Window(self._options.window)
         window.add(Moment(0, np.eye(4), tuple(mounted)))
         return self.localize(window)
@@ -94,7 +99,7 @@ class JointLocalizer:
             one for one, verdict in zip(found, verdicts, strict=True) if verdict is Reason.NONE
         ]
         if not accepted:
-            return _result(found, verdicts[0] if found else Reason.FEW_INLIERS, moments, clock)
+            return self._result(found, verdicts[0] if found else Reason.FEW_INLIERS, moments, clock)
         best = accepted[0]
         rivals = [
             other
@@ -107,19 +112,43 @@ class JointLocalizer:
             )
         ]
         if rivals:
-            return _result([best, *rivals], Reason.AMBIGUOUS, moments, clock)
-        return _result([best], Reason.NONE, moments, clock)
+            return self._result([best, *rivals], Reason.AMBIGUOUS, moments, clock)
+        return self._result([best], Reason.NONE, moments, clock)
+
+    def _result(
+        self,
+        found: Sequence[JointHypothesis],
+        reason: Reason,
+        moments: Sequence[Moment],
+        clock: StageClock,
+    ) -> JointLocalization:
+        result = joint_result(
+            found, reason, moments, self._localizer.map.runtime.points, clock.stage_ms()
+        )
+        if not found:
+            return result
+        probability = self._localizer.success_probability(found[0].evidence)
+        return replace(result, success_probability=probability)
 
 
-def _result(
+def joint_result(
     found: Sequence[JointHypothesis],
     reason: Reason,
     moments: Sequence[Moment],
-    clock: StageClock,
+    points: NDArray[np.float32],
+    stage_ms: Mapping[str, float],
 ) -> JointLocalization:
+    """
+    Return what a caller sees of poses that were found for several images.
+
+    :param found: the best first; with :attr:`Reason.AMBIGUOUS` all of them are told.
+    :param reason: what is against the best one.
+    :param points: (P, 3) of the map.
+    """
     best = found[0] if found else None
     accepted = best is not None and reason is Reason.NONE
-    ambiguous = reason is Reason.AMBIGUOUS
+    matched = list(zip(moments[-1].mounted, best.newest, strict=True)) if best else []
+    alternatives = found if reason is Reason.AMBIGUOUS else ()
     return JointLocalization(
         status=Status.LOCALIZED if accepted else Status.REFUSED,
         reason=reason,
@@ -128,10 +157,13 @@ def _result(
         inliers=best.evidence.inliers if best else 0,
         distinct=best.evidence.distinct if best else 0,
         images=sum(len(moment.mounted) for moment in moments),
+        keypoints=tuple(
+            mounted.observation.features.keypoints[matches.keypoint] for mounted, matches in matched
+        ),
+        points=tuple(points[matches.point].astype(np.float64) for _, matches in matched),
         alternatives=tuple(
-            Alternative(one.map_from_rig, one.covariance, one.evidence.distinct) for one in found
-        )
-        if ambiguous
-        else (),
-        stage_ms=clock.stage_ms(),
+            Alternative(one.map_from_rig, one.covariance, one.evidence.distinct)
+            for one in alternatives
+        ),
+        stage_ms=stage_ms,
     )

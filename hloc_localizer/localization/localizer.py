@@ -14,7 +14,7 @@ from hloc_localizer.features.local_features import FrontEnd, LocalFeatures
 from hloc_localizer.features.registry import create_front_end, front_end_options
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.covariance import keypoint_sigma_px
-from hloc_localizer.localization.acceptance import judge, least_visible_ratio
+from hloc_localizer.localization.acceptance import Evidence, judge, least_visible_ratio
 from hloc_localizer.localization.attempt import Attempt, unless_ambiguous
 from hloc_localizer.localization.hypothesis import Hypothesis, PoseSolver
 from hloc_localizer.localization.image_quality import why_few_features
@@ -325,11 +325,12 @@ class Localizer:
         attempt = replace(attempt, tried=tuple(tried))
         return unless_ambiguous(attempt, accepted, options.accept)
 
-    def _success(self, hypothesis: Hypothesis) -> float | None:
+    def success_probability(self, evidence: Evidence) -> float | None:
+        """Return how probable a pose with this evidence is right, where that was learned."""
         learned = self.map.manifest.calibration
         if learned is None or learned.success is None:
             return None
-        return success_probability(learned.success, hypothesis.evidence)
+        return success_probability(learned.success, evidence)
 
     def _result(
         self,
@@ -349,7 +350,7 @@ class Localizer:
             reason=reason,
             map_from_camera=best.pose.map_from_camera if best and accepted else None,
             covariance=best.pose.covariance if best and accepted else None,
-            success_probability=self._success(best) if best else None,
+            success_probability=self.success_probability(best.evidence) if best else None,
             alternatives=attempt.alternatives(),
             inliers=best.evidence.inliers if best else 0,
             matches=len(best.matches) if best else attempt.matches,

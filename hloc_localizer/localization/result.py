@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hloc_localizer.geometry.covariance import moved_along_body
+
 
 class Status(enum.Enum):
     """Whether the image was localized."""
@@ -48,6 +50,16 @@ class Reason(enum.Enum):
     INTERNAL_ERROR = 'internal error'
 
 
+def _of_other_frame(
+    map_from_body: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    body_from_other: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return pose and covariance of a frame that is rigidly tied to a body."""
+    pose = map_from_body @ body_from_other
+    return pose, moved_along_body(covariance, map_from_body, pose)
+
+
 @dataclass(frozen=True)
 class Alternative:
     """One of the poses that an ambiguous place allows."""
@@ -58,6 +70,11 @@ class Alternative:
     """(6, 6)."""
     distinct: int
     """How many matches that stood out from all others agree with it."""
+
+    def seen_from(self, body_from_other: NDArray[np.float64]) -> Alternative:
+        """Return the same for another frame that is rigidly tied to the one that it is of."""
+        pose, covariance = _of_other_frame(self.pose, self.covariance, body_from_other)
+        return Alternative(pose, covariance, self.distinct)
 
 
 @dataclass(frozen=True)
@@ -126,11 +143,49 @@ class JointLocalization:
     """Those whose match stood out from all others before a pose was known."""
     images: int
     """How many images took part."""
+    keypoints: tuple[NDArray[np.float32], ...] = ()
+    """For each image of the newest moment (M, 2) pixels of the keypoints that agree."""
+    points: tuple[NDArray[np.float64], ...] = ()
+    """For each of them (M, 3) the map points that those show."""
     alternatives: tuple[Alternative, ...] = ()
     """When the place is ambiguous: all poses that it allows, the likeliest first."""
+    success_probability: float | None = None
+    """Of the best pose that was found, accepted or not; None where the map is not calibrated."""
     stage_ms: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def localized(self) -> bool:
         """Whether there is a pose."""
         return self.status is Status.LOCALIZED
+
+    @property
+    def inliers_by_image(self) -> tuple[int, ...]:
+        """How many matches of each image of the newest moment agree."""
+        return tuple(len(pixels) for pixels in self.keypoints)
+
+    def of_camera(self, index: int, rig_from_camera: NDArray[np.float64]) -> Localization:
+        """
+        Return the result for one of the cameras; what is counted is of all images.
+
+        :param index: of its image at the newest moment.
+        :param rig_from_camera: (4, 4).
+        """
+        pose = covariance = None
+        if self.map_from_rig is not None and self.covariance is not None:
+            pose, covariance = _of_other_frame(self.map_from_rig, self.covariance, rig_from_camera)
+        pixels = self.keypoints[index] if self.keypoints else np.zeros((0, 2), np.float32)
+        return Localization(
+            status=self.status,
+            reason=self.reason,
+            map_from_camera=pose,
+            covariance=covariance,
+            inliers=self.inliers,
+            matches=self.inliers,
+            candidates=(),
+            keypoints=pixels,
+            points=self.points[index] if self.points else np.zeros((0, 3)),
+            inlier_mask=np.ones(len(pixels), np.bool_),
+            alternatives=tuple(one.seen_from(rig_from_camera) for one in self.alternatives),
+            success_probability=self.success_probability,
+            stage_ms=self.stage_ms,
+        )

@@ -40,6 +40,8 @@ class JointHypothesis:
     """The poses at all moments, oldest first."""
     distinct_by_moment: tuple[int, ...]
     """Map points at each moment that stood out before a pose was known and agree with it."""
+    newest: tuple[PointMatches, ...]
+    """The matches that agree, for each image of the newest moment."""
     evidence: Evidence
     """Over all moments; each map point counts once."""
 
@@ -166,14 +168,16 @@ class WindowSolver:
     def _weighed(self, looks: Sequence[Sequence[SecondLook]], chain: ChainPose) -> JointHypothesis:
         """Collect the evidence of all moments for the poses of a chain."""
         shares, inliers, distinct = [np.zeros(0)], [_NO_POINTS], []
+        newest: list[PointMatches] = []
         for at, map_from_rig in zip(looks, chain.map_from_rigs, strict=True):
-            first = [_NO_POINTS]
+            first, newest = [_NO_POINTS], []
             for look in at:
                 observation = look.mounted.observation
                 agreeing = self._looks.agreeing(look.mounted, look.matches, map_from_rig)
                 pixels = observation.features.keypoints[agreeing.keypoint].astype(np.float64)
                 shares.append(found_in_cells(observation.camera, pixels, look.visible))
                 inliers.append(agreeing.point)
+                newest.append(agreeing)
                 first.append(
                     self._looks.agreeing(
                         look.mounted, observation.first_matches, map_from_rig
@@ -190,6 +194,7 @@ class WindowSolver:
             covariance=covariance,
             map_from_rigs=chain.map_from_rigs,
             distinct_by_moment=tuple(len(one) for one in distinct),
+            newest=tuple(newest),
             evidence=Evidence(
                 inliers=len(np.unique(np.concatenate(inliers))),
                 distinct=len(points),

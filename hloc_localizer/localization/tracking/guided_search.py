@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.absolute_pose import reprojection_jacobian, reprojection_residuals
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization.acceptance import Evidence
 from hloc_localizer.localization.hypothesis import Hypothesis, PoseSolver
 from hloc_localizer.localization.localizer import Localizer, Query
 from hloc_localizer.localization.options import LocalizerOptions
@@ -24,8 +25,22 @@ from hloc_localizer.localization.result import Localization, Reason, Status, ref
 from hloc_localizer.localization.tracking.chance import log10_false_alarms
 from hloc_localizer.localization.tracking.estimate import PoseEstimate
 from hloc_localizer.localization.tracking.options import GuidedSearchOptions
+from hloc_localizer.localization.window_solver import WindowSolver
 
 Array = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class GuidedMatches:
+    """What was matched around a prediction."""
+
+    place: NDArray[np.intp]
+    """(K,) the map images whose points were searched."""
+    matches: PointMatches
+    radius_px: float
+    """How far from the predicted pixels was searched."""
+    tree: cKDTree
+    """The keypoints, searchable."""
 
 
 class GuidedSearch:
@@ -37,12 +52,17 @@ class GuidedSearch:
         self._options = options
         self._accept = localizer.options.accept
         self._index = PointIndex(self._runtime)
+        self._near = _near(localizer.options, options)
         self._solver = PoseSolver(
             self._runtime,
             self._index,
-            _near(localizer.options, options),
+            self._near,
             keypoint_sigma_px=localizer.keypoint_sigma_px,
         )
+
+    def window_solver(self) -> WindowSolver:
+        """Return a solver for several images that were matched around a prediction."""
+        return WindowSolver(self._runtime, self._index, self._solver, self._near)
 
     def find(self, query: Query, prediction: PoseEstimate) -> Localization:
         """
@@ -50,14 +70,29 @@ class GuidedSearch:
 
         :param prediction: of the camera.
         """
-        features, camera, clock = query.features, query.camera, query.clock
-        with clock('match'):
+        clock = query.clock
+        looked = self.look(query, prediction)
+        if isinstance(looked, Reason):
+            return refused(looked, clock.stage_ms())
+        place, matches = looked.place, looked.matches
+        if len(matches) < self._options.min_matches:
+            return self._result(query, place, None, Reason.FEW_MATCHES, len(matches))
+        found = self._solver.solve(query.features, looked.tree, query.camera, place, matches, clock)
+        reason = Reason.FEW_INLIERS
+        if found is not None:
+            errors = self.errors_px(query, matches, found.pose.map_from_camera)
+            reason = self.judge(found.evidence, errors, looked.radius_px)
+        return self._result(query, place, found, reason, len(matches))
+
+    def look(self, query: Query, prediction: PoseEstimate) -> GuidedMatches | Reason:
+        """Match the points that an image should show, or say why it cannot be told which."""
+        features, camera = query.features, query.camera
+        with query.clock('match'):
             place = self._place(prediction.map_from_body)
             points = self._index.surest_points_of(place, self._options.max_points)
             radius = self._radius(camera, prediction, points)
             if not radius <= self._options.max_radius_px * camera.width / 640.0:
-                reason = Reason.UNPREDICTABLE if np.isfinite(radius) else Reason.NOTHING_IN_VIEW
-                return refused(reason, clock.stage_ms())
+                return Reason.UNPREDICTABLE if np.isfinite(radius) else Reason.NOTHING_IN_VIEW
             tree = cKDTree(features.keypoints)
             matches, _ = match_near_pose(
                 features,
@@ -70,30 +105,31 @@ class GuidedSearch:
                 min_similarity=self._options.min_similarity,
                 radius_px=radius,
             )
-        if len(matches) < self._options.min_matches:
-            return self._result(query, place, None, Reason.FEW_MATCHES, len(matches))
-        found = self._solver.solve(features, tree, camera, place, matches, clock)
-        reason = self._judge(query, found, matches, radius)
-        return self._result(query, place, found, reason, len(matches))
+        return GuidedMatches(place, matches, radius, tree)
 
-    def _judge(
-        self, query: Query, found: Hypothesis | None, matches: PointMatches, radius: float
-    ) -> Reason:
-        if found is None:
-            return Reason.FEW_INLIERS
-        evidence = found.evidence
+    def judge(self, evidence: Evidence, errors_px: Array, radius_px: float) -> Reason:
+        """
+        Tell what is against a pose.
+
+        :param errors_px: (N,) of all matches that were found around the prediction.
+        :param radius_px: within which they were searched.
+        """
         certain = evidence.position_sigma_m <= self._accept.max_position_sigma_m
         if not (certain and evidence.rotation_sigma_deg <= self._accept.max_rotation_sigma_deg):
             return Reason.UNCERTAIN
+        alarms = log10_false_alarms(errors_px, radius_px)
+        enough = alarms <= self._options.max_log10_false_alarms
+        return Reason.NONE if enough else Reason.FEW_INLIERS
+
+    def errors_px(self, query: Query, matches: PointMatches, map_from_camera: Array) -> Array:
+        """Return the reprojection errors (N,) of matches at a pose."""
         residuals = reprojection_residuals(
             query.camera,
-            found.pose.map_from_camera,
+            map_from_camera,
             query.features.keypoints[matches.keypoint],
             self._runtime.points[matches.point],
         )
-        alarms = log10_false_alarms(np.linalg.norm(residuals, axis=1), radius)
-        enough = alarms <= self._options.max_log10_false_alarms
-        return Reason.NONE if enough else Reason.FEW_INLIERS
+        return np.asarray(np.linalg.norm(residuals, axis=1))
 
     def _result(
         self,

@@ -144,6 +144,12 @@ class TrackingOptions(Options):
     max_rotation_sigma_deg: float = option(
         5.0, 'The pose is lost when that of its rotation is larger.', minimum=0.01, maximum=180.0
     )
+    moment_tolerance_s: float = option(
+        0.02,
+        'Images of several cameras whose stamps differ by no more are of one moment.',
+        minimum=0.0,
+        maximum=1.0,
+    )
     supposed_for_s: float = option(
         10.0, "How long a person's word (initialpose) is believed without a pose that agrees.",
         minimum=0.0, maximum=3600.0,

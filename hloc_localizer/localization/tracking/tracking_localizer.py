@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hloc_localizer.geometry import transforms
+from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.localization.localizer import Localizer, Query
+from hloc_localizer.localization.localizer import Localizer
 from hloc_localizer.localization.result import Localization, Reason, Status, refused
 from hloc_localizer.localization.tracking.estimate import PoseEstimate
-from hloc_localizer.localization.tracking.guided_search import GuidedSearch
+from hloc_localizer.localization.tracking.moment_search import (
+    Found,
+    MomentSearch,
+    MountedImage,
+    MountedQuery,
+)
 from hloc_localizer.localization.tracking.options import TrackingOptions
 from hloc_localizer.localization.tracking.pose_tracker import Fix, PoseTracker, State, Verdict
 from hloc_localizer.numeric_threads import NumericThreads
 
 Array = NDArray[np.float64]
+Odometry = Array | Callable[[], Array | None] | None
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class TrackedFrame:
 
     state: State
     image: Localization
-    """What the image alone gave: a pose, or the reason why it gave none."""
+    """What the image, or all of its moment, gave: a pose, or the reason why it gave none."""
     entered: bool
     """Whether that pose entered the estimate; false: the pose, if any, is carried by odometry."""
     reason: Reason
@@ -39,6 +45,13 @@ class TrackedFrame:
     """The same of the camera."""
     prior: Array | None = None
     """(4, 4) ``map_from_camera`` that was predicted or supposed."""
+    inliers: Mapping[str, int] = field(default_factory=dict)
+    """Of the image of each camera, by the camera's name."""
+
+    def seen_from(self, body_from_camera: Array) -> TrackedFrame:
+        """Return the same for another camera of the moment."""
+        camera = None if self.body is None else self.body.seen_from(body_from_camera)
+        return dataclasses.replace(self, camera=camera)
 
     @property
     def localization(self) -> Localization:
@@ -66,7 +79,7 @@ class TrackingLocalizer:
         self.options.check()
         self.localizer = localizer
         self.tracker = PoseTracker(self.options)
-        self._guided = GuidedSearch(localizer, self.options.guided)
+        self._search = MomentSearch(localizer, self.options.guided)
         self._quick_front_end = localizer.quick_front_end(self.options.max_image_size)
         self._threads = NumericThreads.for_one_operation(localizer.options.threads)
         self._searched_ns: int | None = None
@@ -93,86 +106,126 @@ class TrackingLocalizer:
         camera: Camera,
         stamp_ns: int,
         *,
-        odom_from_body: Array | Callable[[], Array | None] | None = None,
+        odom_from_body: Odometry = None,
         body_from_camera: Array | None = None,
         camera_name: str = '',
         supposed: PoseEstimate | None = None,
     ) -> TrackedFrame:
         """
-        Localize the next image.
+        Localize the next image, of one camera or of one of several that take turns.
 
         :param image: (H, W) grey or (H, W, 3) RGB.
-        :param stamp_ns: when it was taken; an image that is older than the last one, or not newer
-            than the last one of its camera, changes nothing and is refused as stale.
-        :param odom_from_body: (4, 4) from the odometry at that time, if there is any; or what gives
-            it, which is asked after the features are extracted, so that waiting for it is free.
         :param body_from_camera: (4, 4) mounting of the camera; None: the camera is the body.
         :param camera_name: which camera, where there are several on the body.
-        :param supposed: where a person says that the body is at that time.
+
+        The other parameters are those of :meth:`localize_moment`.
         """
         mounting = np.eye(4) if body_from_camera is None else body_from_camera
+        mounted = MountedImage(image, camera, mounting, camera_name)
+        return self.localize_moment(
+            [mounted], stamp_ns, odom_from_body=odom_from_body, supposed=supposed
+        )
+
+    def localize_moment(
+        self,
+        images: Sequence[MountedImage],
+        stamp_ns: int,
+        *,
+        odom_from_body: Odometry = None,
+        supposed: PoseEstimate | None = None,
+    ) -> TrackedFrame:
+        """
+        Localize the images that the cameras of a body took at one time, as one generalized camera.
+
+        Those that show too little take no part; the others go on.
+
+        :param images: at least one, of different cameras.
+        :param stamp_ns: when they were taken; what is older than the last moment, or not newer
+            than the last image of one of the cameras, changes nothing and is refused as stale.
+        :param odom_from_body: (4, 4) from the odometry at that time, if there is any; or what gives
+            it, which is asked after the features are extracted, so that waiting for it is free.
+        :param supposed: where a person says that the body is at that time.
+        """
         last_ns = self.tracker.stamp_ns
-        twice = self._stamps_ns.get(camera_name) == stamp_ns
+        twice = any(self._stamps_ns.get(one.name) == stamp_ns for one in images)
         if twice or (last_ns is not None and stamp_ns < last_ns):
             stale = refused(Reason.STALE, {})
             return TrackedFrame(self.tracker.state, stale, False, Reason.STALE, None, None)
-        self._stamps_ns[camera_name] = stamp_ns
+        self._stamps_ns.update({one.name: stamp_ns for one in images})
         with self._threads:
             quick = self._quick_front_end if self._quick_look_suffices(stamp_ns) else None
-            query = self.localizer.prepare(image, camera, quick)
+            views, failed = self._prepared(images, quick)
             self.tracker.advance(
                 stamp_ns, odom_from_body() if callable(odom_from_body) else odom_from_body
             )
             if supposed is not None:
                 self.tracker.suppose(supposed)
             prediction = self.tracker.prediction
-            found, everywhere = self._find(query, stamp_ns, mounting)
-        verdict = self.tracker.correct(self._fix(found, everywhere, mounting))
+            found = self._find(views, stamp_ns) if views else Found(failed[0], None, False)
+        verdict = self.tracker.correct(self._fix(found))
+        mounting = views[0].body_from_camera if views else images[0].body_from_camera
         frame = self._frame(found, verdict, mounting)
-        if prediction is None:
-            return frame
-        return dataclasses.replace(frame, prior=prediction.map_from_body @ mounting)
+        counts = found.inliers or (0,) * len(views)
+        inliers = {view.name: count for view, count in zip(views, counts, strict=True)}
+        prior = None if prediction is None else prediction.map_from_body @ mounting
+        return dataclasses.replace(frame, prior=prior, inliers=inliers)
 
     def _quick_look_suffices(self, stamp_ns: int) -> bool:
         """Tell whether an image can be reduced: it is only looked at near a good prediction."""
         state = self.tracker.state
         return state is State.LOCALIZED or (state.has_pose and not self._search_due(stamp_ns))
 
-    def _find(
-        self, query: Query | Localization, stamp_ns: int, mounting: Array
-    ) -> tuple[Localization, bool]:
-        """Return what the image gives, and whether the whole map was searched for it."""
-        if isinstance(query, Localization):
-            return query, False
+    def _prepared(
+        self, images: Sequence[MountedImage], front_end: FrontEnd | None
+    ) -> tuple[list[MountedQuery], list[Localization]]:
+        """Extract features; return also the refusals of images that show too little."""
+        views, failed = [], []
+        for one in images:
+            query = self.localizer.prepare(one.image, one.camera, front_end)
+            if isinstance(query, Localization):
+                failed.append(query)
+            else:
+                views.append(MountedQuery(one.name, query, one.body_from_camera))
+        return views, failed
+
+    def _find(self, views: Sequence[MountedQuery], stamp_ns: int) -> Found:
+        """Search near the prediction or everywhere, as the state asks for."""
         tracker = self.tracker
         prediction = tracker.prediction
-        expected = None if prediction is None else prediction.seen_from(mounting)
-        if expected is None or not tracker.proven:
-            return self._search(query, stamp_ns, expected), True
+        if prediction is None or not tracker.proven:
+            return self._everywhere(views, stamp_ns, prediction)
         due = self._search_due(stamp_ns)
         if tracker.state is State.LOCALIZED and due:
-            found = self._search(query, stamp_ns)
-            return (found, True) if found.localized else (self._guided.find(query, expected), False)
-        near = self._guided.find(query, expected)
-        if tracker.state is State.LOCALIZED and near.reason is Reason.UNPREDICTABLE:
+            found = self._everywhere(views, stamp_ns)
+            return found if found.body is not None else self._search.near(views, prediction)
+        near = self._search.near(views, prediction)
+        if tracker.state is State.LOCALIZED and near.image.reason is Reason.UNPREDICTABLE:
             # A slow camera without odometry: each image has to be searched for.
-            return self._search_whole_image(query, stamp_ns), True
-        if (near.localized and not tracker.doubted) or not due:
-            return near, False
-        found = self._search(query, stamp_ns)
-        return (found, True) if found.localized or not near.localized else (near, False)
+            return self._everywhere(self._whole(views), stamp_ns)
+        if (near.body is not None and not tracker.doubted) or not due:
+            return near
+        found = self._everywhere(views, stamp_ns)
+        return found if found.body is not None or near.body is None else near
 
-    def _search_whole_image(self, quick: Query, stamp_ns: int) -> Localization:
-        """Search the whole map after all for an image that was reduced for a quick look."""
-        query = self.localizer.prepare(quick.image, quick.camera)
-        return query if isinstance(query, Localization) else self._search(query, stamp_ns)
+    def _whole(self, quick: Sequence[MountedQuery]) -> list[MountedQuery]:
+        """Prepare anew what was reduced for a quick look; what then fails stays as it was."""
+        views = []
+        for view in quick:
+            query = self.localizer.prepare(view.query.image, view.query.camera)
+            if not isinstance(query, Localization):
+                view = dataclasses.replace(view, query=query)
+            views.append(view)
+        return views
 
-    def _search(
-        self, query: Query, stamp_ns: int, supposed: PoseEstimate | None = None
-    ) -> Localization:
+    def _everywhere(
+        self,
+        views: Sequence[MountedQuery],
+        stamp_ns: int,
+        supposed: PoseEstimate | None = None,
+    ) -> Found:
         """Search the whole map, and around a pose that a person supposes."""
         self._searched_ns = stamp_ns
-        return self.localizer.search(query, None if supposed is None else supposed.map_from_body)
+        return self._search.everywhere(views, supposed)
 
     def search_next(self) -> None:
         """Search the whole map for the next image, whatever the prediction gives."""
@@ -186,26 +239,25 @@ class TrackingLocalizer:
         period_s = self.options.check_period_s if localized else self.options.retry_period_s
         return stamp_ns - self._searched_ns >= period_s * 1e9
 
-    def _fix(self, found: Localization, everywhere: bool, mounting: Array) -> Fix | None:
-        if found.map_from_camera is None or found.covariance is None:
+    def _fix(self, found: Found) -> Fix | None:
+        if found.body is None:
             return None
         by_network = self.localizer.matches_by_network
         factor = self.options.network_errors if by_network else 1.0
-        camera = PoseEstimate(found.map_from_camera, found.covariance * factor)
         return Fix(
-            camera.seen_from(transforms.invert(mounting)),
-            searched_everywhere=everywhere,
-            strong=found.inliers >= self.options.strong_inliers and not by_network,
+            PoseEstimate(found.body.map_from_body, found.body.covariance * factor),
+            searched_everywhere=found.everywhere,
+            strong=found.image.inliers >= self.options.strong_inliers and not by_network,
         )
 
-    def _frame(self, found: Localization, verdict: Verdict | None, mounting: Array) -> TrackedFrame:
+    def _frame(self, found: Found, verdict: Verdict | None, mounting: Array) -> TrackedFrame:
         body = self.tracker.published
-        reason = found.reason
+        reason = found.image.reason
         if verdict in (Verdict.DISAGREES, Verdict.WAITS):
             reason = Reason.DISAGREES if verdict is Verdict.DISAGREES else Reason.UNCONFIRMED
         return TrackedFrame(
             state=self.tracker.state,
-            image=found,
+            image=found.image,
             entered=verdict in (Verdict.ENTERED, Verdict.JUMPED),
             reason=reason,
             body=body,
