@@ -22,7 +22,8 @@ from hloc_localizer.localization import Localizer
 from hloc_localizer.localization.tracking import TrackingLocalizer
 from hloc_localizer.ros import environment, image_bridge, messages, tf
 from hloc_localizer.ros.camera_input import CameraInput
-from hloc_localizer.ros.frame_processor import FrameProcessor, FrameResult
+from hloc_localizer.ros.frame_processor import CameraOnRobot, FrameProcessor
+from hloc_localizer.ros.frame_result import FrameResult
 from hloc_localizer.ros.initial_pose import InitialPose
 from hloc_localizer.ros.stream import Stream
 from hloc_localizer.ros.transform_lookup import TransformTree
@@ -167,7 +168,7 @@ class _Parts:
         self._processor = FrameProcessor(
             localizer=localizer,
             transforms_lookup=self._tree,
-            camera=self._camera.camera,
+            cameras=[CameraOnRobot('image', self._camera.camera)],
             base_frame=BASE_FRAME,
             timeout_s=0.0,
             stream=stream if track else None,
@@ -181,7 +182,7 @@ class _Parts:
         if sent.initialpose is not None:
             with contextlib.suppress(InputError):  # which the node logs
                 self._initial.set(sent.initialpose)
-        result = self._processor.process(sent.image, self._initial.estimate())
+        result = self._processor.process({0: sent.image}, self._initial.estimate())
         if result.localized or result.state is not None:
             self._initial.done()
         return result

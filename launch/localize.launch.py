@@ -18,6 +18,8 @@ SHARE = Path(get_package_share_directory('hloc_localizer'))
 NODE_PARAMETERS = (
     'map',
     'image_transport',
+    'image_topics',
+    'camera_info_topics',
     'camera_info_file',
     'camera_frame',
     'map_frame',

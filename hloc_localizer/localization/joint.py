@@ -57,6 +57,7 @@ class JointLocalizer:
         images: Sequence[NDArray[np.uint8]],
         cameras: Sequence[Camera],
         rig_from_cameras: Sequence[Array],
+        prior: Array | None = None,
     ) -> JointLocalization:
         """
         Find where a rig of cameras was when all took an image at the same time.
@@ -64,6 +65,8 @@ class JointLocalizer:
         :param images: (H, W) grey or (H, W, 3) RGB each.
         :param cameras: their calibrations.
         :param rig_from_cameras: (4, 4) each, how they are mounted.
+        :param prior: (4, 4) ``map_from_rig`` where it may have been.
+        :returns: the result; what it tells of each image is in the order of the images.
         :raises InputError: when these are not as many.
         """
         if not len(images) == len(cameras) == len(rig_from_cameras):
@@ -71,16 +74,26 @@ class JointLocalizer:
                 f'{len(images)} images, {len(cameras)} cameras and {len(rig_from_cameras)} '
                 'mountings; give one of each for every camera of the rig'
             )
-        mounted, refused = [], Reason.NO_TEXTURE
+        mounted, refused, used = [], Reason.NO_TEXTURE, []
         for image, camera, mounting in zip(images, cameras, rig_from_cameras, strict=True):
-            single, observation = self._localizer.observe(image, camera)
+            supposed = None if prior is None else prior @ mounting
+            single, observation = self._localizer.observe(image, camera, supposed)
+            used.append(observation is not None)
             if observation is None:
                 refused = single.reason
             else:
                 mounted.append(MountedObservation(observation, np.asarray(mounting, np.float64)))
         if not mounted:
             return self._result([], refused, (), StageClock())
-        return self.localize_moment(mounted)
+        result = self.localize_moment(mounted)
+        if not result.keypoints:
+            return result
+        pixels, points = iter(result.keypoints), iter(result.points)
+        return replace(
+            result,
+            keypoints=tuple(next(pixels) if one else np.zeros((0, 2), np.float32) for one in used),
+            points=tuple(next(points) if one else np.zeros((0, 3)) for one in used),
+        )
 
     def localize_moment(self, mounted: Sequence[MountedObservation]) -> JointLocalization:
         """Find where a rig was from what all its cameras saw at one time."""

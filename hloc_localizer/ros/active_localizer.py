@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +21,10 @@ from hloc_localizer.ros import messages
 from hloc_localizer.ros.calibration_watch import CalibrationWatch
 from hloc_localizer.ros.diagnostics import Diagnostics, frame_status
 from hloc_localizer.ros.failure_recorder import FailureRecorder
-from hloc_localizer.ros.frame_processor import FrameProcessor, FrameResult
+from hloc_localizer.ros.frame_processor import FrameProcessor
+from hloc_localizer.ros.frame_result import FrameResult
 from hloc_localizer.ros.initial_pose import InitialPose
-from hloc_localizer.ros.latest_frame import LatestFrame
+from hloc_localizer.ros.latest_moment import LatestMoment
 from hloc_localizer.ros.map_to_odom import MapToOdom
 from hloc_localizer.ros.options import LocalizerNodeOptions
 from hloc_localizer.ros.publishers import LocalizerPublishers
@@ -48,10 +49,19 @@ class ReceivedImage:
     received: float
     """Seconds of the steady clock."""
 
+    @property
+    def stamp_ns(self) -> int:
+        """When it was taken."""
+        return messages.stamp_to_ns(self.message.header.stamp)
+
+
+Images = Mapping[int, ReceivedImage]
+"""Those of one moment, by the number of their camera."""
+
 
 class ActiveLocalizer:
     """
-    Localizes the newest image in a thread of its own and publishes what came of it.
+    Localizes the newest images in a thread of its own and publishes what came of them.
 
     The executor's thread only calls :meth:`receive`, which never waits.
     """
@@ -92,7 +102,11 @@ class ActiveLocalizer:
         self._calibration = calibration
         self._look_elsewhere = look_elsewhere
         self.recorder = recorder
-        self._queue: LatestFrame[ReceivedImage] = LatestFrame()
+        self._queue: LatestMoment[ReceivedImage] = LatestMoment(
+            cameras=processor.cameras,
+            tolerance_s=options.tracking.moment_tolerance_s,
+            wait_s=options.camera_wait_s,
+        )
         self._waiting: list[tuple[float, Future[FrameResult]]] = []
         self._waiting_lock = threading.Lock()
         self._last_stamp_ns: int | None = None
@@ -105,10 +119,15 @@ class ActiveLocalizer:
         """How many images a newer one replaced before their turn."""
         return self._queue.dropped
 
-    def receive(self, message: Any) -> None:
-        """Take an image message; it waits until the one before is done, or a newer one comes."""
-        self._diagnostics.image_received()
-        self._queue.put(ReceivedImage(message, time.monotonic()))
+    def receive(self, message: Any, camera: int = 0) -> None:
+        """
+        Take an image message; it waits until the one before is done, or a newer one comes.
+
+        :param camera: the number of the camera that took it.
+        """
+        self._diagnostics.image_received(camera)
+        image = ReceivedImage(message, time.monotonic())
+        self._queue.put(image, stamp_ns=image.stamp_ns, camera=camera)
 
     def search_next(self) -> None:
         """Search the whole map for the next image, whatever is predicted."""
@@ -141,33 +160,37 @@ class ActiveLocalizer:
 
     def _run(self) -> None:
         while not self._queue.closed:
-            item = self._queue.get()
-            if item is None:
+            images = self._queue.get()
+            if not images:
                 continue
             try:
-                self._localize(item)
+                self._localize(images)
             except Exception as error:
                 if self._queue.closed or not self._node.context.ok():
                     return  # shut down while publishing
-                self._report_bug(item, error)
+                self._report_bug(images, error)
 
-    def _localize(self, item: ReceivedImage) -> None:
-        stamp_ns = messages.stamp_to_ns(item.message.header.stamp)
-        self._notice_jump(stamp_ns)
-        if self._last_stamp_ns is not None and stamp_ns <= self._last_stamp_ns:
-            self._finish(item, _stale(stamp_ns, self._last_stamp_ns), _ms_since(item.received))
+    def _localize(self, images: Images) -> None:
+        stamps = [image.stamp_ns for image in images.values()]
+        received = _received(images)
+        self._notice_jump(stamps[0])
+        if self._last_stamp_ns is not None and min(stamps) <= self._last_stamp_ns:
+            self._finish(images, _stale(min(stamps), self._last_stamp_ns), _ms_since(received))
             return
-        self._last_stamp_ns = stamp_ns
-        result = self._processor.process(item.message, self._initial_pose.estimate())
+        self._last_stamp_ns = max(stamps)
+        result = self._processor.process(
+            {camera: image.message for camera, image in images.items()},
+            self._initial_pose.estimate(),
+        )
         self._publishers.publish_pose(result)
-        latency_ms = _ms_since(item.received)
+        latency_ms = _ms_since(received)
         if result.localized or result.state is not None:
             self._initial_pose.done()  # it has led to a fix, or the tracker carries it on
         if result.localized:
             self._publish_transform(result)
         elif result.state is not None:
             self._map_to_odom.suspend()
-        self._finish(item, result, latency_ms)
+        self._finish(images, result, latency_ms)
         self._publishers.publish_on_demand(result)
         if self._look_elsewhere is not None:
             self._look_elsewhere(result)
@@ -191,10 +214,10 @@ class ActiveLocalizer:
             self._node.get_logger().warning(problem, throttle_duration_sec=_LOG_PERIOD_S)
         self._diagnostics.problem('record_failures', problem)
 
-    def _finish(self, item: ReceivedImage, result: FrameResult, latency_ms: float) -> None:
+    def _finish(self, images: Images, result: FrameResult, latency_ms: float) -> None:
         self._diagnostics.frame_done(result, latency_ms)
         self._publishers.publish_status(frame_status(self._node.get_name(), result, latency_ms))
-        self._answer(item, result)
+        self._answer(images, result)
         if not result.localized:
             self._node.get_logger().warning(
                 f'image refused: {result.detail}', throttle_duration_sec=_LOG_PERIOD_S
@@ -259,23 +282,24 @@ class ActiveLocalizer:
             self._options.tf_timeout_s,
         )
 
-    def _answer(self, item: ReceivedImage, result: FrameResult) -> None:
+    def _answer(self, images: Images, result: FrameResult) -> None:
+        received = _received(images)
         with self._waiting_lock:
-            due = [future for asked, future in self._waiting if asked <= item.received]
-            self._waiting = [entry for entry in self._waiting if entry[0] > item.received]
+            due = [future for asked, future in self._waiting if asked <= received]
+            self._waiting = [entry for entry in self._waiting if entry[0] > received]
         for future in due:
             if future.set_running_or_notify_cancel():
                 future.set_result(result)
 
-    def _report_bug(self, item: ReceivedImage, error: Exception) -> None:
+    def _report_bug(self, images: Images, error: Exception) -> None:
         """Survive an error that should not exist, and leave what is needed to find it."""
         self._node.get_logger().error(''.join(traceback.format_exception(error)))
         result = FrameResult(
-            messages.stamp_to_ns(item.message.header.stamp),
+            next(iter(images.values())).stamp_ns,
             reason=Reason.INTERNAL_ERROR,
             detail=f'{Reason.INTERNAL_ERROR.value}: {type(error).__name__}: {error}',
         )
-        self._finish(item, result, _ms_since(item.received))
+        self._finish(images, result, _ms_since(_received(images)))
 
 
 def _stale(stamp_ns: int, last_ns: int) -> FrameResult:
@@ -284,6 +308,11 @@ def _stale(stamp_ns: int, last_ns: int) -> FrameResult:
     what = f'is {behind_ms:.0f} ms older than the last one' if behind_ms else 'came before'
     detail = f'{Reason.STALE.value}: this image {what}'
     return FrameResult(stamp_ns, reason=Reason.STALE, detail=detail)
+
+
+def _received(images: Images) -> float:
+    """Return when the last image of a moment came."""
+    return max(image.received for image in images.values())
 
 
 def _ms_since(begin: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization.calibration_check import FocalEstimate, calibration_difference
-from hloc_localizer.ros.frame_processor import FrameResult
+from hloc_localizer.ros.frame_result import FrameResult
 
 _PERIOD_S = 0.5
 """An image in this time is enough: a calibration does not change."""

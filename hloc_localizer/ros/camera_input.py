@@ -16,19 +16,20 @@ from hloc_localizer.sources.camera_info import camera_from_file, camera_from_inf
 class CameraInput:
     """Holds the calibration; one thread sets it, another reads it."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, topic: str = 'camera_info') -> None:
         """
         Begin with the calibration of a file, or with none.
 
         :param file: ROS calibration YAML; empty: camera_info tells it.
+        :param topic: where camera_info is expected, for people.
         :raises InputError: naming the file, when it cannot be used.
         """
         self.from_file = bool(file)
         self._lock = threading.Lock()
         self._camera = camera_from_file(Path(file).expanduser()) if file else None
         self._error = (
-            'no camera_info has arrived: publish it, remap camera_info, or set the parameter '
-            'camera_info_file'
+            f'no camera_info has arrived on {topic}: publish it, remap camera_info, or set the '
+            'parameter camera_info_file'
         )
 
     def update(self, message: CameraInfo) -> str:

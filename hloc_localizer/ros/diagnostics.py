@@ -6,12 +6,15 @@ import statistics
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from numpy.typing import NDArray
 
+from hloc_localizer.geometry import transforms
 from hloc_localizer.ros import messages
-from hloc_localizer.ros.frame_processor import FrameResult
+from hloc_localizer.ros.frame_result import FrameResult
 
 _WINDOW = 100
 """Frames that rates and medians are taken over."""
@@ -43,13 +46,34 @@ def frame_status(name: str, result: FrameResult, latency_ms: float) -> Diagnosti
         'inliers': result.inliers,
         'matches': 0 if localization is None else localization.matches,
         'candidates': '' if localization is None else ' '.join(localization.candidates),
+        'success_probability': _probability(result),
+        'alternatives': len(result.alternatives),
         'latency_ms': latency_ms,
     }
+    for number, one in enumerate(result.alternatives):
+        values[f'alternative.{number}'] = _pose_text(one.pose)
+        values[f'alternative.{number}.distinct'] = one.distinct
+    for part in result.parts:
+        values[f'inliers.{part.name}'] = part.inliers
+        if part.problem:
+            values[f'not_used.{part.name}'] = part.problem
     values.update({f'stage_ms.{stage}': ms for stage, ms in result.stage_ms.items()})
     fixed = _status(result) == 'localized'
     level = DiagnosticStatus.OK if fixed else DiagnosticStatus.WARN
     message = 'localized' if fixed else result.reason.value
     return status_message(name, level, message, values)
+
+
+def _probability(result: FrameResult) -> float | str:
+    """Return how probable the best pose is right; empty where that is not known."""
+    probability = result.localization.success_probability if result.localization else None
+    return '' if probability is None else probability
+
+
+def _pose_text(pose: NDArray[np.float64]) -> str:
+    """Return x y z and the quaternion x y z w."""
+    numbers = [*pose[:3, 3], *transforms.quaternion_from_rotation(pose[:3, :3])]
+    return ' '.join(f'{number:.4f}' for number in numbers)
 
 
 def _status(result: FrameResult) -> str:
@@ -80,7 +104,7 @@ class Diagnostics:
         self._lock = threading.Lock()
         self._begin = clock()
         self._received = 0
-        self._received_at: deque[float] = deque(maxlen=_WINDOW)
+        self._received_at: dict[int, deque[float]] = {}
         self._localized = 0
         self._bridged = 0
         self._reasons: Counter[str] = Counter()
@@ -92,11 +116,12 @@ class Diagnostics:
         self._problems: dict[str, str] = {}
         self._doubts: dict[str, str] = {}
 
-    def image_received(self) -> None:
-        """Count an image that arrived."""
+    def image_received(self, camera: int = 0) -> None:
+        """Count an image that arrived from one of the cameras."""
         with self._lock:
             self._received += 1
-            self._received_at.append(self._clock())
+            times = self._received_at.setdefault(camera, deque(maxlen=_WINDOW))
+            times.append(self._clock())
 
     def frame_done(self, result: FrameResult, latency_ms: float) -> None:
         """Count an image that was answered."""
@@ -124,45 +149,66 @@ class Diagnostics:
             self._doubts[topic] = text
 
     def array(
-        self, *, stamp_ns: int, image_topic: str, dropped: int, facts: Mapping[str, object]
+        self,
+        *,
+        stamp_ns: int,
+        image_topics: Sequence[str],
+        dropped: int,
+        facts: Mapping[str, object],
     ) -> DiagnosticArray:
         """
         Return the present state.
 
         :param stamp_ns: the node's time.
+        :param image_topics: one for each camera.
         :param dropped: images that a newer one replaced before their turn.
         :param facts: values that describe the map.
         """
         with self._lock:
             statuses = [
-                self._images(image_topic, dropped),
+                self._images(image_topics, dropped),
                 self._localization(),
                 self._inputs(),
                 status_message(f'{self._name}: map', DiagnosticStatus.OK, 'loaded', facts),
             ]
         return DiagnosticArray(header=messages.header('', stamp_ns), status=statuses)
 
-    def _images(self, topic: str, dropped: int) -> DiagnosticStatus:
-        now = self._clock()
-        age_s = now - (self._received_at[-1] if self._received_at else self._begin)
+    def _images(self, topics: Sequence[str], dropped: int) -> DiagnosticStatus:
+        now, topic = self._clock(), ', '.join(topics)
+        ages = [self._age_s(camera, now) for camera in range(len(topics))]
+        rates = [_rate(self._received_at.get(camera, ()), now) for camera in range(len(topics))]
         values: dict[str, object] = {
             'topic': topic,
-            'rate_hz': _rate(self._received_at, now),
-            'age_s': age_s,
+            'rate_hz': max(rates),
+            'age_s': min(ages),
             'received': self._received,
             'dropped': dropped,
         }
+        silent = [
+            f'no image for {age:.1f} s on {name}'
+            for name, age in zip(topics, ages, strict=True)
+            if age > self.stale_after_s
+        ]
+        if len(topics) > 1:
+            values.update({f'rate_hz.{n}': rate for n, rate in zip(topics, rates, strict=True)})
+            values.update({f'age_s.{n}': age for n, age in zip(topics, ages, strict=True)})
         level, message = DiagnosticStatus.OK, 'images arrive'
         if not self.enabled:
             message = 'not listened to: ~/enable was called with false'
-        elif age_s > self.stale_after_s:
+        elif len(silent) == len(topics):
             level = DiagnosticStatus.ERROR
             message = (
-                f'no image for {age_s:.1f} s on {topic}' if self._received
+                f'no image for {min(ages):.1f} s on {topic}' if self._received
                 else f'no image yet on {topic}: is the camera on, the topic remapped, '
                 'image_transport right?'
             )  # fmt: skip
+        elif silent:
+            level, message = DiagnosticStatus.WARN, f'{"; ".join(silent)}; the others go on'
         return status_message(f'{self._name}: images', level, message, values)
+
+    def _age_s(self, camera: int, now: float) -> float:
+        times = self._received_at.get(camera)
+        return now - (times[-1] if times else self._begin)
 
     def _localization(self) -> DiagnosticStatus:
         answered = self._localized + sum(self._reasons.values())
@@ -185,6 +231,8 @@ class Diagnostics:
                 f'{self._name}: localization', DiagnosticStatus.STALE, 'no image answered', values
             )
         values['inliers'] = self._last.inliers
+        values['success_probability'] = _probability(self._last)
+        values['alternatives'] = len(self._last.alternatives)
         if self._last.state is not None:
             values['state'] = self._last.state.value
         status = _status(self._last)
@@ -202,7 +250,7 @@ class Diagnostics:
         return status_message(f'{self._name}: inputs', level, message, {**doubts, **wrong})
 
 
-def _rate(times: deque[float], now: float) -> float:
+def _rate(times: Sequence[float], now: float) -> float:
     """Return the mean rate over the window, falling while nothing arrives."""
     if len(times) < 2:
         return 0.0

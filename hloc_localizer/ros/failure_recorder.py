@@ -14,7 +14,7 @@ import numpy as np
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry import transforms
 from hloc_localizer.localization.bundle import Bundle, write_bundle
-from hloc_localizer.ros.frame_processor import FrameResult
+from hloc_localizer.ros.frame_result import FrameResult
 from hloc_localizer.ros.options import LocalizerNodeOptions
 
 _PERIOD_S = 1.0

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,83 +14,38 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.covariance import moved_along_body
-from hloc_localizer.localization.result import Localization, Reason
-from hloc_localizer.localization.tracking import PoseEstimate, State
+from hloc_localizer.localization import JointLocalizer, Localizer
+from hloc_localizer.localization.result import Reason
+from hloc_localizer.localization.tracking import MountedImage, PoseEstimate
 from hloc_localizer.ros import image_bridge, messages
-
-if TYPE_CHECKING:
-    from hloc_localizer.ros.stream import Stream
+from hloc_localizer.ros.frame_result import CameraPart, FrameResult
+from hloc_localizer.ros.stream import Stream
+from hloc_localizer.ros.transform_lookup import TransformLookup
 
 Array = NDArray[np.float64]
 
 _POLL_S = 0.002
 
 
-class ImageLocalizer(Protocol):
-    """What localizes one image: :class:`~hloc_localizer.localization.Localizer`."""
+@dataclass(frozen=True)
+class CameraOnRobot:
+    """A camera as the node knows it."""
 
-    def localize(
-        self, image: NDArray[np.uint8], camera: Camera, prior: Array | None = None
-    ) -> Localization:
-        """Localize an image; the prior is ``map_from_camera`` (4, 4)."""
-        ...
-
-
-class TransformLookup(Protocol):
-    """Where the node asks for transforms."""
-
-    def lookup(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> Array:
-        """
-        Return ``target_from_source`` (4, 4) at a stamp.
-
-        :raises InputError: naming the link, when it is not there after the timeout.
-        """
-        ...
+    name: str
+    """Its image topic."""
+    calibration: Callable[[], Camera]
+    """Returns the present intrinsic calibration or raises InputError."""
+    frame: str = ''
+    """Its optical frame; empty takes it from each image's header."""
 
 
 @dataclass(frozen=True)
-class FrameResult:
-    """What became of one image."""
+class _Taken:
+    """An image with all that is needed to localize it."""
 
+    mounted: MountedImage
     stamp_ns: int
-    """Capture time."""
-    reason: Reason = Reason.NONE
-    """Why there is no pose; NONE when there is one."""
-    detail: str = ''
-    """One line for a person: what is wrong and what to do."""
-    localization: Localization | None = None
-    """None when the image did not get as far as the localizer."""
-    map_from_base: Array | None = None
-    """(4, 4), present exactly when there is a pose to publish."""
-    covariance: Array | None = None
-    """(6, 6) of ``map_from_base``: x y z and rotations about the fixed map axes."""
-    image: NDArray[np.uint8] | None = None
-    """(H, W) grey or (H, W, 3) RGB."""
-    image_frame: str = ''
-    """``frame_id`` of the image."""
-    camera: Camera | None = None
-    prior: Array | None = None
-    """(4, 4) ``map_from_camera`` that the localizer was given."""
-    stage_ms: Mapping[str, float] = field(default_factory=dict)
-    """Milliseconds of each stage, the localizer's among them."""
-    state: State | None = None
-    """State of the tracker; None without one, or when the image did not get as far."""
-    bridged: bool = False
-    """Whether the pose is carried by odometry, because the image gave none that could enter."""
-    odom_from_base: Array | None = None
-    """(4, 4) at the stamp, where it is known already."""
-    odometry_problem: str = ''
-    """Why it is not known."""
-
-    @property
-    def localized(self) -> bool:
-        """Whether there is a pose."""
-        return self.map_from_base is not None
-
-    @property
-    def inliers(self) -> int:
-        """How many matches agree with the pose."""
-        return 0 if self.localization is None else self.localization.inliers
+    frame_id: str
 
 
 class _RefusedError(Exception):
@@ -102,55 +56,74 @@ class _RefusedError(Exception):
 
 class FrameProcessor:
     """
-    Localize images one at a time: decode, find camera and transforms, localize, move to the base.
+    Localize moment by moment: decode, find cameras and transforms, localize, move to the base.
 
-    A picture that cannot be used gives a result with the reason; nothing a sender can put into a
-    message raises.
+    A picture that cannot be used gives a result with the reason, or stays out where another camera
+    has one that can; nothing a sender can put into a message raises.
     """
 
     def __init__(
         self,
         *,
-        localizer: ImageLocalizer,
+        localizer: Localizer,
         transforms_lookup: TransformLookup,
-        camera: Callable[[], Camera],
+        cameras: Sequence[CameraOnRobot],
         base_frame: str,
-        camera_frame: str = '',
         timeout_s: float = 0.1,
         stream: Stream | None = None,
     ) -> None:
         """
         Tie the parts together.
 
-        :param stream: localizes images as one stream; None localizes each alone.
-        :param camera: returns the present intrinsic calibration or raises InputError.
-        :param camera_frame: the optical frame; empty takes it from each image's header.
-        :param timeout_s: how long to wait for the camera and for a transform.
+        :param stream: localizes images as one stream; None localizes each moment alone.
+        :param timeout_s: how long to wait for a camera's calibration and for a transform.
         """
         self._localizer = localizer
+        self._joint = JointLocalizer(localizer) if len(cameras) > 1 else None
         self._transforms = transforms_lookup
-        self._camera = camera
+        self._cameras = cameras
         self._base_frame = base_frame
-        self._camera_frame = camera_frame
         self._timeout_s = timeout_s
         self._stream = stream
 
+    @property
+    def cameras(self) -> int:
+        """How many cameras there are."""
+        return len(self._cameras)
+
     def process(
-        self, message: Image | CompressedImage, prior: PoseEstimate | None = None
+        self,
+        images: Mapping[int, Image | CompressedImage],
+        prior: PoseEstimate | None = None,
     ) -> FrameResult:
         """
-        Localize one ``sensor_msgs/Image`` or ``CompressedImage``.
+        Localize ``sensor_msgs/Image`` or ``CompressedImage`` messages of one moment.
 
+        :param images: at least one, by the number of their camera.
         :param prior: where the base is believed to be, from a person.
         """
-        stamp_ns = messages.stamp_to_ns(message.header.stamp)
         clock = _StageClock()
-        try:
-            return self._process(message, stamp_ns, prior, clock)
-        except _RefusedError as refusal:
-            return FrameResult(
-                stamp_ns, reason=refusal.reason, detail=str(refusal), stage_ms=clock.stage_ms
+        taken: list[_Taken] = []
+        refusals: dict[str, _RefusedError] = {}
+        for number, message in images.items():
+            try:
+                taken.append(self._take(self._cameras[number], message, clock))
+            except _RefusedError as refusal:
+                refusals[self._cameras[number].name] = refusal
+        if taken:
+            found = self._localize(taken, prior, clock)
+        else:
+            header, first = next(iter(images.values())).header, next(iter(refusals.values()))
+            found = FrameResult(
+                messages.stamp_to_ns(header.stamp),
+                reason=first.reason,
+                detail=str(first),
+                stage_ms=clock.stage_ms,
             )
+        if len(self._cameras) == 1:
+            return replace(found, parts=())
+        refused = (CameraPart(name, problem=str(error)) for name, error in refusals.items())
+        return replace(found, parts=(*found.parts, *refused))
 
     def reset(self) -> None:
         """Forget the stream: time jumped back."""
@@ -162,92 +135,86 @@ class FrameProcessor:
         if self._stream is not None:
             self._stream.search_next()
 
-    def _process(
-        self,
-        message: Image | CompressedImage,
-        stamp_ns: int,
-        prior: PoseEstimate | None,
-        clock: _StageClock,
-    ) -> FrameResult:
+    def _take(
+        self, camera: CameraOnRobot, message: Image | CompressedImage, clock: _StageClock
+    ) -> _Taken:
+        """Decode an image and look up what belongs to it."""
+        stamp_ns, frame_id = messages.stamp_to_ns(message.header.stamp), message.header.frame_id
         image = _decoded(message)
         clock.lap('decode')
-        camera = self._wait_for_camera()
-        _check_size(image, camera)
-        base_from_camera = self._base_from_camera(message.header.frame_id, stamp_ns)
+        calibration = self._wait_for_camera(camera)
+        _check_size(image, calibration)
+        base_from_camera = self._base_from_camera(camera.frame or frame_id, stamp_ns)
         clock.lap('inputs')
+        mounted = MountedImage(image, calibration, base_from_camera, camera.name)
+        return _Taken(mounted, stamp_ns, frame_id)
+
+    def _localize(
+        self, taken: Sequence[_Taken], prior: PoseEstimate | None, clock: _StageClock
+    ) -> FrameResult:
+        first = taken[0]
         found = FrameResult(
-            stamp_ns, image=image, image_frame=message.header.frame_id, camera=camera
+            first.stamp_ns,
+            image=first.mounted.image,
+            image_frame=first.frame_id,
+            camera=first.mounted.camera,
         )
         if self._stream is not None:
-            found = self._as_part_of_stream(self._stream, found, base_from_camera, prior)
+            found = _as_part_of_stream(self._stream, found, taken, prior)
         else:
-            found = self._alone(found, base_from_camera, prior)
+            found = self._alone(found, [one.mounted for one in taken], prior)
         clock.lap('localize')
-        assert found.localization is not None
-        return replace(found, stage_ms={**clock.stage_ms, **found.localization.stage_ms})
+        localization = found.localization
+        assert localization is not None
+        camera_from_base = transforms.invert(first.mounted.body_from_camera)
+        return replace(
+            found,
+            alternatives=tuple(a.seen_from(camera_from_base) for a in localization.alternatives),
+            stage_ms={**clock.stage_ms, **localization.stage_ms},
+        )
 
     def _alone(
-        self, found: FrameResult, base_from_camera: Array, prior: PoseEstimate | None
+        self, found: FrameResult, images: Sequence[MountedImage], prior: PoseEstimate | None
     ) -> FrameResult:
-        assert found.image is not None
-        assert found.camera is not None
-        map_from_camera_prior = None if prior is None else prior.map_from_body @ base_from_camera
-        localization = self._localizer.localize(found.image, found.camera, map_from_camera_prior)
-        found = replace(found, localization=localization, prior=map_from_camera_prior)
+        """Localize a moment without those before it: one image, or those of a rig together."""
+        first, base_prior = images[0], None if prior is None else prior.map_from_body
+        camera_prior = None if base_prior is None else base_prior @ first.body_from_camera
+        if len(images) == 1 or self._joint is None:
+            localization = self._localizer.localize(first.image, first.camera, camera_prior)
+            counts = {first.name: localization.inliers}
+        else:
+            joint = self._joint.localize_rig(
+                [one.image for one in images],
+                [one.camera for one in images],
+                [one.body_from_camera for one in images],
+                base_prior,
+            )
+            localization = joint.of_camera(0, first.body_from_camera)
+            numbers = joint.inliers_by_image or (0,) * len(images)
+            counts = dict(zip((one.name for one in images), numbers, strict=True))
+        found = replace(found, localization=localization, prior=camera_prior)
+        found = replace(found, parts=_parts(images, counts))
         if localization.map_from_camera is None or localization.covariance is None:
             return _refused(found, localization.reason)
         map_from_camera = localization.map_from_camera
-        map_from_base = map_from_camera @ transforms.invert(base_from_camera)
+        map_from_base = map_from_camera @ transforms.invert(first.body_from_camera)
         return replace(
             found,
             map_from_base=map_from_base,
             covariance=moved_along_body(localization.covariance, map_from_camera, map_from_base),
         )
 
-    @staticmethod
-    def _as_part_of_stream(
-        stream: Stream, found: FrameResult, base_from_camera: Array, prior: PoseEstimate | None
-    ) -> FrameResult:
-        assert found.image is not None
-        assert found.camera is not None
-        streamed = stream.localize(
-            found.image,
-            found.camera,
-            found.stamp_ns,
-            base_from_camera=base_from_camera,
-            camera_name=found.image_frame,
-            supposed=prior,
-        )
-        tracked = streamed.tracked
-        found = replace(
-            found,
-            localization=tracked.image,
-            state=tracked.state,
-            prior=tracked.prior,
-            odom_from_base=streamed.odom_from_base,
-            odometry_problem=streamed.odometry_problem,
-        )
-        if tracked.body is not None:
-            found = replace(
-                found,
-                map_from_base=tracked.body.map_from_body,
-                covariance=tracked.body.covariance,
-                bridged=not tracked.entered,
-            )
-        return found if tracked.entered else _refused(found, tracked.reason)
-
-    def _wait_for_camera(self) -> Camera:
+    def _wait_for_camera(self, camera: CameraOnRobot) -> Camera:
         deadline = time.monotonic() + self._timeout_s
         while True:
             try:
-                return self._camera()
+                return camera.calibration()
             except InputError as error:
                 if time.monotonic() >= deadline:
                     raise _RefusedError(Reason.NO_INTRINSICS, str(error)) from error
             time.sleep(_POLL_S)
 
-    def _base_from_camera(self, frame_id: str, stamp_ns: int) -> Array:
-        camera_frame = self._camera_frame or frame_id
+    def _base_from_camera(self, camera_frame: str, stamp_ns: int) -> Array:
         if not camera_frame:
             raise _RefusedError(
                 Reason.NO_TRANSFORM,
@@ -259,6 +226,51 @@ class FrameProcessor:
             )
         except InputError as error:
             raise _RefusedError(Reason.NO_TRANSFORM, str(error)) from error
+
+
+def _as_part_of_stream(
+    stream: Stream, found: FrameResult, taken: Sequence[_Taken], prior: PoseEstimate | None
+) -> FrameResult:
+    images = [
+        replace(
+            one.mounted,
+            body_from_camera=stream.motion(found.stamp_ns, one.stamp_ns)
+            @ one.mounted.body_from_camera,
+        )
+        for one in taken
+    ]
+    streamed = stream.localize(images, found.stamp_ns, supposed=prior)
+    tracked = streamed.tracked
+    found = replace(
+        found,
+        localization=tracked.image,
+        state=tracked.state,
+        prior=tracked.prior,
+        odom_from_base=streamed.odom_from_base,
+        odometry_problem=streamed.odometry_problem,
+        parts=_parts(images, tracked.inliers),
+    )
+    if tracked.body is not None:
+        found = replace(
+            found,
+            map_from_base=tracked.body.map_from_body,
+            covariance=tracked.body.covariance,
+            bridged=not tracked.entered,
+        )
+    return found if tracked.entered else _refused(found, tracked.reason)
+
+
+def _parts(images: Sequence[MountedImage], inliers: Mapping[str, int]) -> tuple[CameraPart, ...]:
+    """Return what each camera gave; one that shows too little is not among those counted."""
+    return tuple(
+        CameraPart(one.name, inliers[one.name])
+        if one.name in inliers
+        else CameraPart(one.name, problem=_TOO_LITTLE)
+        for one in images
+    )
+
+
+_TOO_LITTLE = 'too few features'
 
 
 def _decoded(message: Image | CompressedImage) -> NDArray[np.uint8]:

@@ -14,8 +14,7 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.geometry import transforms
 from hloc_localizer.localization.tracking import PoseEstimate
 from hloc_localizer.ros import messages
-from hloc_localizer.ros.frame_processor import TransformLookup
-from hloc_localizer.ros.transform_lookup import LARGEST_M
+from hloc_localizer.ros.transform_lookup import LARGEST_M, TransformLookup
 
 Array = NDArray[np.float64]
 

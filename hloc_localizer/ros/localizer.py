@@ -15,26 +15,19 @@ from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
-from hloc_localizer.localization import Localizer
 from hloc_localizer.localization.map_choice import MapChoice
-from hloc_localizer.localization.tracking import TrackingLocalizer
 from hloc_localizer.maps import Map
 from hloc_localizer.ros import tf
 from hloc_localizer.ros.active_localizer import ActiveLocalizer
-from hloc_localizer.ros.calibration_watch import CalibrationWatch
-from hloc_localizer.ros.camera_input import CameraInput
+from hloc_localizer.ros.assembly import Parts, Surroundings, assemble
+from hloc_localizer.ros.cameras import Cameras
 from hloc_localizer.ros.diagnostics import Diagnostics
 from hloc_localizer.ros.failure_recorder import failure_recorder
-from hloc_localizer.ros.frame_processor import FrameProcessor, FrameResult
-from hloc_localizer.ros.image_subscription import ImageSubscription
-from hloc_localizer.ros.initial_pose import InitialPose
+from hloc_localizer.ros.frame_result import FrameResult
 from hloc_localizer.ros.map_loading import LoadedMap, load_maps, load_meanwhile
-from hloc_localizer.ros.map_to_odom import MapToOdom
 from hloc_localizer.ros.options import LocalizerNodeOptions
 from hloc_localizer.ros.parameters import (
     changed_options,
@@ -45,15 +38,9 @@ from hloc_localizer.ros.parameters import (
 from hloc_localizer.ros.publishers import LocalizerPublishers
 from hloc_localizer.ros.relocalization import Relocalization, steady_clock
 from hloc_localizer.ros.run_node import run_node
-from hloc_localizer.ros.stream import Stream
 from hloc_localizer.ros.transform_lookup import TransformTree
 
 NODE_NAME = 'hloc_localizer'
-
-_SENSOR_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.BEST_EFFORT
-)
-"""As rmw_qos_profile_sensor_data, shorter: only the newest calibration matters."""
 
 _CHANGEABLE = (
     'map', 'localization.', 'track', 'relocalize_timeout_s', 'stale_after_s', 'record_failures',
@@ -84,9 +71,8 @@ class LocalizerNode(LifecycleNode):
         self._options = declare_options(self, LocalizerNodeOptions())
         self._loaded: list[LoadedMap] = []
         self._present = self._found = 0
-        self._active: ActiveLocalizer | None = None
+        self._parts: Parts | None = None
         self._active_entities: list[tuple[Any, Any]] = []
-        self._images: ImageSubscription | None = None
         self._map_found = self.create_guard_condition(self._change_floor)
         self.add_on_set_parameters_callback(self._judge_parameters)
 
@@ -95,8 +81,8 @@ class LocalizerNode(LifecycleNode):
         return self._loaded[self._present].map if self._loaded else None
 
     @property
-    def _localizer(self) -> Localizer | None:
-        return self._loaded[self._present].localizer if self._loaded else None
+    def _active(self) -> ActiveLocalizer | None:
+        return None if self._parts is None else self._parts.active
 
     @property
     def autostart(self) -> bool:
@@ -144,7 +130,7 @@ class LocalizerNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._options = read_options(self, LocalizerNodeOptions())
-        self._camera = CameraInput(self._options.camera_info_file)
+        self._cameras = Cameras(self._options, self.resolve_topic_name)
         failure_recorder(self._options, '')  # fails now rather than at the first failure
         begin = time.monotonic()
         maps = load_maps(self._options)
@@ -170,70 +156,33 @@ class LocalizerNode(LifecycleNode):
         self._outputs.publish_map()
         self._start_localizing()
         self._create_active_entities()
-        self.get_logger().info(f'localizing images on {self._image_topic()}')
+        topics = ', '.join(self._cameras.image_topics)
+        self.get_logger().info(f'localizing images on {topics}')
 
     def _start_localizing(self) -> None:
         """Begin without any knowledge of where the robot is."""
-        assert self._localizer is not None
-        assert self._map is not None
-        options, map_frame = self._options, self._map_frame_of(self._map)
-        self._initial_pose = InitialPose(
-            transforms_lookup=self._transforms,
-            map_frame=map_frame,
-            odom_frame=options.odom_frame,
-            base_frame=options.base_frame,
-            timeout_s=options.prior_timeout_s,
-        )
-        self._map_to_odom = MapToOdom(
-            send=self._broadcaster.sendTransform,
-            now_ns=lambda: int(self.get_clock().now().nanoseconds),
-            map_frame=map_frame,
-            odom_frame=options.odom_frame,
-            tolerance_s=options.tf_tolerance_s,
-            max_age_s=options.tf_max_age_s,
-        )
-        processor = FrameProcessor(
-            localizer=self._localizer,
-            transforms_lookup=self._transforms,
-            camera=self._camera.camera,
-            base_frame=options.base_frame,
-            camera_frame=options.camera_frame,
-            timeout_s=options.tf_timeout_s,
-            stream=self._stream() if options.track else None,
-        )
-        self._choice = MapChoice([one.localizer for one in self._loaded], self._present)
-        self._active = ActiveLocalizer(
+        around = Surroundings(
             node=self,
-            options=options,
-            map_frame=map_frame,
-            processor=processor,
+            cameras=self._cameras,
             transforms=self._transforms,
             publishers=self._outputs,
             diagnostics=self._diagnostics,
-            initial_pose=self._initial_pose,
-            map_to_odom=self._map_to_odom,
             send_transform=self._broadcaster.sendTransform,
-            look_elsewhere=self._look_elsewhere if len(self._loaded) > 1 else None,
-            calibration=CalibrationWatch(self._map.runtime.cameras),
-            recorder=failure_recorder(options, str(self._map.path)),
         )
-
-    def _stream(self) -> Stream:
-        assert self._localizer is not None
-        tracking = TrackingLocalizer(self._localizer, self._options.tracking)
-        return Stream(
-            localizer=tracking,
-            transforms_lookup=self._transforms,
-            odom_frame=self._options.odom_frame,
-            base_frame=self._options.base_frame,
-            timeout_s=self._options.tf_timeout_s,
+        present = self._loaded[self._present]
+        self._choice = MapChoice([one.localizer for one in self._loaded], self._present)
+        self._parts = assemble(
+            around,
+            self._options,
+            present,
+            self._map_frame_of(present.map),
+            self._look_elsewhere if len(self._loaded) > 1 else None,
         )
 
     def _create_active_entities(self) -> None:
-        self._listen_to_images()
-        self._add_timer(_ADAPT_PERIOD_S, self._adapt_to_publishers)
-        if not self._camera.from_file:
-            self._subscribe(CameraInfo, 'camera_info', self._on_camera_info, _SENSOR_QOS)
+        self._cameras.listen(self, self._on_image)
+        self._cameras.listen_to_calibrations(self, self._on_calibration)
+        self._add_timer(_ADAPT_PERIOD_S, self._cameras.adapt)
         self._subscribe(PoseWithCovarianceStamped, 'initialpose', self._on_initial_pose, 1)
         # A group of its own: the answer waits for an image, which must be received meanwhile.
         group = ReentrantCallbackGroup()
@@ -258,15 +207,6 @@ class LocalizerNode(LifecycleNode):
         jump = self.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
         self._active_entities.append((lambda handle: handle.unregister(), jump))
 
-    def _listen_to_images(self) -> None:
-        raw = self._options.image_transport == 'raw'
-        self._images = ImageSubscription(
-            node=self,
-            kind=Image if raw else CompressedImage,
-            topic=self._image_topic(),
-            callback=self._on_image,
-        )
-
     def _add_timer(self, period_s: float, callback: Callable[[], None]) -> None:
         """Call in steady time, so that a stopped clock is reported too."""
         timer = self.create_timer(period_s, callback, clock=steady_clock())
@@ -280,9 +220,8 @@ class LocalizerNode(LifecycleNode):
         while self._active_entities:
             destroy, entity = self._active_entities.pop()
             destroy(entity)
-        if self._images is not None:
-            self._images.destroy()
-            self._images = None
+        if self._loaded:
+            self._cameras.destroy(self)
         self.close()
         for loaded in self._loaded:
             loaded.localizer.close()
@@ -297,9 +236,9 @@ class LocalizerNode(LifecycleNode):
 
     def close(self) -> None:
         """Stop the thread, whatever the state; the process is about to end."""
-        if self._active is not None:
-            self._active.close()
-            self._active = None
+        if self._parts is not None:
+            self._parts.active.close()
+            self._parts = None
 
     # Changes at run time
 
@@ -369,8 +308,8 @@ class LocalizerNode(LifecycleNode):
         self.get_logger().info(f'found in another map: {self._map.path}')
 
     def _broadcast(self) -> None:
-        if self._active is not None and self._options.tf_mode == 'map_to_odom':
-            self._map_to_odom.broadcast()
+        if self._parts is not None and self._options.tf_mode == 'map_to_odom':
+            self._parts.map_to_odom.broadcast()
 
     def _map_frame_of(self, loaded: Map) -> str:
         return self._options.map_frame or loaded.manifest.map_frame
@@ -382,43 +321,32 @@ class LocalizerNode(LifecycleNode):
 
     # Callbacks
 
-    def _image_topic(self) -> str:
-        """Return the topic of the images; a remapping of ``image`` holds for both transports."""
-        topic = str(self.resolve_topic_name('image'))
-        suffix = '/compressed'
-        if self._options.image_transport == 'raw' or topic.endswith(suffix):
-            return topic
-        return topic + suffix
-
-    def _on_image(self, message: Any) -> None:
+    def _on_image(self, message: Any, camera: int) -> None:
         if self._active is not None:
-            self._active.receive(message)
-
-    def _adapt_to_publishers(self) -> None:
-        if self._images is not None:
-            self._images.adapt()
+            self._active.receive(message, camera)
 
     def _on_jump(self, _: object) -> None:
         if self._active is not None:
             self._active.time_jumped_back()
 
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        self._diagnostics.problem('camera_info', self._camera.update(message))
+    def _on_calibration(self, topic: str, problem: str) -> None:
+        self._diagnostics.problem(topic, problem)
 
     def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
+        if self._parts is None:
+            return
         try:
-            self._initial_pose.set(message)
+            self._parts.initial_pose.set(message)
             self.get_logger().info('initialpose taken as a prior')
         except InputError as error:
             self.get_logger().warning(f'ignoring an initialpose: {error}')
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Stop and resume looking at images; the map stays loaded, ``map -> odom`` goes on."""
-        if request.data and self._images is None:
-            self._listen_to_images()
-        elif not request.data and self._images is not None:
-            self._images.destroy()
-            self._images = None
+        if not request.data:
+            self._cameras.ignore()
+        elif not self._cameras.listening:
+            self._cameras.listen(self, self._on_image)
         response.success = True
         response.message = 'localizing' if request.data else 'images are not looked at'
         self._diagnostics.enabled = bool(request.data)
@@ -426,17 +354,17 @@ class LocalizerNode(LifecycleNode):
         return response
 
     def _on_diagnostics(self) -> None:
-        if self._active is None or self._map is None:
+        if self._parts is None or self._map is None:
             return
         facts = self._loaded[self._present].facts()
         facts.update(frame=self._map_frame_of(self._map), maps=len(self._loaded))
-        age_s = self._map_to_odom.age_s
+        age_s = self._parts.map_to_odom.age_s
         if age_s is not None:
             facts['map_to_odom_age_s'] = age_s
         array = self._diagnostics.array(
             stamp_ns=self.get_clock().now().nanoseconds,
-            image_topic=self._image_topic(),
-            dropped=self._active.dropped,
+            image_topics=self._cameras.image_topics,
+            dropped=self._parts.active.dropped,
             facts=facts,
         )
         self._outputs.publish_diagnostics(array)

@@ -12,7 +12,7 @@ from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization.result import Localization
 from hloc_localizer.maps.runtime import RuntimeMap
 from hloc_localizer.ros import image_bridge, messages
-from hloc_localizer.ros.frame_processor import FrameResult
+from hloc_localizer.ros.frame_result import FrameResult
 
 Image = NDArray[np.uint8]
 

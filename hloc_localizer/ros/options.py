@@ -30,11 +30,30 @@ class LocalizerNodeOptions(Options):
         'Subscribe to image as sensor_msgs/Image or to image/compressed as CompressedImage.',
         choices=('raw', 'compressed'),
     )
+    image_topics: str = option(
+        '',
+        'Image topics of several cameras, separated by commas, that are localized together; empty: '
+        'one camera, on image.',
+    )
+    camera_info_topics: str = option(
+        '', 'Their calibrations, one for each image topic; empty: camera_info beside the images.'
+    )
+    camera_wait_s: float = option(
+        0.05,
+        'How long the images of the other cameras are waited for, whose stamps must be within '
+        'tracking.moment_tolerance_s.',
+        minimum=0.0,
+        maximum=5.0,
+    )
     camera_info_file: str = option(
-        '', 'ROS calibration YAML to use instead of the topic camera_info.'
+        '',
+        'ROS calibration YAML to use instead of the topic camera_info; one for each of several '
+        'cameras, separated by commas.',
     )
     camera_frame: str = option(
-        '', "The camera's optical frame; empty takes frame_id of the image's header."
+        '',
+        "The camera's optical frame, one for each of several cameras; empty takes frame_id of the "
+        "image's header.",
     )
     map_frame: str = option('', "Frame of the published poses; empty takes the map's own.")
     odom_frame: str = option('odom', 'Frame in which odometry is smooth.')

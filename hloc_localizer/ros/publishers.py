@@ -15,7 +15,7 @@ from visualization_msgs.msg import MarkerArray
 
 from hloc_localizer.maps.runtime import RuntimeMap
 from hloc_localizer.ros import messages
-from hloc_localizer.ros.frame_processor import FrameResult
+from hloc_localizer.ros.frame_result import FrameResult
 from hloc_localizer.ros.map_messages import map_cameras, map_point_cloud
 from hloc_localizer.ros.match_image import match_image_message
 

@@ -13,7 +13,7 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from hloc_localizer.ros.active_localizer import ActiveLocalizer
-from hloc_localizer.ros.frame_processor import FrameResult
+from hloc_localizer.ros.frame_result import FrameResult
 
 
 def steady_clock() -> Clock:

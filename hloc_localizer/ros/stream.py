@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError
-from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.localization.tracking import PoseEstimate, TrackedFrame, TrackingLocalizer
-from hloc_localizer.ros.frame_processor import TransformLookup
+from hloc_localizer.geometry import transforms
+from hloc_localizer.localization.tracking import (
+    MountedImage,
+    PoseEstimate,
+    TrackedFrame,
+    TrackingLocalizer,
+)
+from hloc_localizer.ros.transform_lookup import TransformLookup
 
 Array = NDArray[np.float64]
 
@@ -65,20 +71,30 @@ class Stream:
         """Search the whole map for the next image."""
         self._localizer.search_next()
 
+    def motion(self, from_ns: int, to_ns: int) -> Array:
+        """
+        Return how the base moved between two stamps: (4, 4) ``earlier_from_later`` base.
+
+        The identity where odometry does not tell it.
+        """
+        if from_ns == to_ns:
+            return np.eye(4)
+        try:
+            before, after = (self._odom_from_base(stamp_ns) for stamp_ns in (from_ns, to_ns))
+        except InputError:
+            return np.eye(4)
+        return transforms.invert(before) @ after
+
     def localize(
         self,
-        image: NDArray[np.uint8],
-        camera: Camera,
+        images: Sequence[MountedImage],
         stamp_ns: int,
         *,
-        base_from_camera: Array,
-        camera_name: str,
         supposed: PoseEstimate | None = None,
     ) -> StreamedFrame:
         """
-        Localize the next image.
+        Localize the images of the next moment.
 
-        :param base_from_camera: (4, 4) mounting.
         :param supposed: where a person says that the base is.
         """
         given: list[Array] = []
@@ -93,14 +109,8 @@ class Stream:
                 return None
             return given[0]
 
-        tracked = self._localizer.localize(
-            image,
-            camera,
-            stamp_ns,
-            odom_from_body=odometry,
-            body_from_camera=base_from_camera,
-            camera_name=camera_name,
-            supposed=supposed,
+        tracked = self._localizer.localize_moment(
+            images, stamp_ns, odom_from_body=odometry, supposed=supposed
         )
         return StreamedFrame(tracked, given[0] if given else None, problem)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,20 @@ LARGEST_M = 1e7
 
 _END_NS = 2**31 * 10**9
 """Seconds of a stamp are a signed integer of 32 bits; before zero is no time either."""
+
+
+class TransformLookup(Protocol):
+    """Where the parts of a node ask for transforms."""
+
+    def lookup(
+        self, target: str, source: str, stamp_ns: int, timeout_s: float
+    ) -> NDArray[np.float64]:
+        """
+        Return ``target_from_source`` (4, 4) at a stamp.
+
+        :raises InputError: naming the link, when it is not there after the timeout.
+        """
+        ...
 
 
 class TransformTree:

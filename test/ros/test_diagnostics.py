@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from hloc_localizer.localization.result import Reason
+from hloc_localizer.geometry.transforms import rotation_from_rotvec, transform_from
+from hloc_localizer.localization.result import Alternative, Reason, refused
 from hloc_localizer.localization.tracking import State
 from hloc_localizer.ros.diagnostics import Diagnostics, frame_status
-from hloc_localizer.ros.frame_processor import FrameResult
+from hloc_localizer.ros.frame_result import CameraPart, FrameResult
 
 GOOD = FrameResult(10, map_from_base=np.eye(4), covariance=np.eye(6), stage_ms={'extract': 20.0})
 BRIDGED = FrameResult(
@@ -29,11 +32,12 @@ REFUSED = FrameResult(11, reason=Reason.FEW_INLIERS, detail='few inliers: 9 matc
 class _Watched:
     def __init__(self) -> None:
         self.now = 50.0
+        self.topics = ['/image']
         self.diagnostics = Diagnostics(name='node', stale_after_s=2.0, clock=lambda: self.now)
 
     def report(self) -> dict[str, DiagnosticStatus]:
         array = self.diagnostics.array(
-            stamp_ns=5, image_topic='/image', dropped=7, facts={'points': 12}
+            stamp_ns=5, image_topics=self.topics, dropped=7, facts={'points': 12}
         )
         return {status.name.removeprefix('node: '): status for status in array.status}
 
@@ -118,3 +122,40 @@ def test_status_of_a_frame_carries_stamp_reason_and_times() -> None:
     assert _values(good)['latency_ms'] == '81.250'
     assert _values(good)['stage_ms.extract'] == '20.000'
     assert _values(refused)['detail'] == REFUSED.detail
+
+
+def test_status_tells_the_probability_and_the_poses_of_an_ambiguous_place() -> None:
+    pose = transform_from(rotation_from_rotvec([0.0, 0.0, np.pi / 2]), [1.0, 2.0, 3.0])
+    poses = (Alternative(pose, np.eye(6), 40), Alternative(np.eye(4), np.eye(6), 35))
+    localization = dataclasses.replace(
+        refused(Reason.AMBIGUOUS, {}), success_probability=0.875, alternatives=poses
+    )
+    result = FrameResult(11, reason=Reason.AMBIGUOUS, localization=localization, alternatives=poses)
+    values = _values(frame_status('node', result, 3.0))
+    assert values['success_probability'] == '0.875'
+    assert values['alternatives'] == '2'
+    assert values['alternative.0'] == '1.0000 2.0000 3.0000 0.0000 0.0000 0.7071 0.7071'
+    assert (values['alternative.0.distinct'], values['alternative.1.distinct']) == ('40', '35')
+    watched = _Watched()
+    watched.diagnostics.frame_done(result, 3.0)
+    summary = _values(watched.report()['localization'])
+    assert (summary['success_probability'], summary['alternatives']) == ('0.875', '2')
+    assert _values(frame_status('node', REFUSED, 3.0))['success_probability'] == ''
+
+
+def test_each_of_several_cameras_is_watched(watched: _Watched) -> None:
+    watched.topics = ['/left', '/right']
+    for _ in range(5):
+        watched.now += 1.0
+        watched.diagnostics.image_received(0)
+    images = watched.report()['images']
+    assert images.level == DiagnosticStatus.WARN
+    assert images.message == 'no image for 5.0 s on /right; the others go on'
+    assert float(_values(images)['rate_hz./left']) == pytest.approx(1.0)
+    watched.diagnostics.image_received(1)
+    assert watched.report()['images'].level == DiagnosticStatus.OK
+    parts = (CameraPart('/left', 30), CameraPart('/right', problem='no transform'))
+    values = _values(frame_status('node', dataclasses.replace(GOOD, parts=parts), 3.0))
+    assert (values['inliers./left'], values['inliers./right']) == ('30', '0')
+    assert values['not_used./right'] == 'no transform'
+    assert 'not_used./left' not in values

@@ -14,7 +14,7 @@ from hloc_localizer.geometry.transforms import transform_from
 from hloc_localizer.localization.bundle import read_bundle
 from hloc_localizer.localization.result import Localization, Reason, Status
 from hloc_localizer.ros.failure_recorder import FailureRecorder
-from hloc_localizer.ros.frame_processor import FrameResult
+from hloc_localizer.ros.frame_result import FrameResult
 
 CAMERA = Camera('PINHOLE', 64, 48, (50.0, 50.0, 31.5, 23.5))
 IMAGE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)

@@ -1,0 +1,76 @@
+"""What became of the images of one moment, as the node hands it on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization.result import Alternative, Localization, Reason
+from hloc_localizer.localization.tracking import State
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CameraPart:
+    """What one of several cameras contributed to a moment."""
+
+    name: str
+    """Its image topic."""
+    inliers: int = 0
+    problem: str = ''
+    """Why its image was not used; empty when it was."""
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What became of one image, or of those that several cameras took at one time."""
+
+    stamp_ns: int
+    """Capture time."""
+    reason: Reason = Reason.NONE
+    """Why there is no pose; NONE when there is one."""
+    detail: str = ''
+    """One line for a person: what is wrong and what to do."""
+    localization: Localization | None = None
+    """None when no image got as far as the localizer; of several cameras, as the first that was
+    used sees it, like ``image``, ``camera`` and ``prior``."""
+    map_from_base: Array | None = None
+    """(4, 4), present exactly when there is a pose to publish."""
+    covariance: Array | None = None
+    """(6, 6) of ``map_from_base``: x y z and rotations about the fixed map axes."""
+    alternatives: tuple[Alternative, ...] = ()
+    """The poses of the base that an ambiguous place allows, the likeliest first."""
+    image: NDArray[np.uint8] | None = None
+    """(H, W) grey or (H, W, 3) RGB."""
+    image_frame: str = ''
+    """``frame_id`` of the image."""
+    camera: Camera | None = None
+    prior: Array | None = None
+    """(4, 4) ``map_from_camera`` that the localizer was given."""
+    stage_ms: Mapping[str, float] = field(default_factory=dict)
+    """Milliseconds of each stage, the localizer's among them."""
+    state: State | None = None
+    """State of the tracker; None without one, or when no image got as far."""
+    bridged: bool = False
+    """Whether the pose is carried by odometry, because no image gave one that could enter."""
+    odom_from_base: Array | None = None
+    """(4, 4) at the stamp, where it is known already."""
+    odometry_problem: str = ''
+    """Why it is not known."""
+    parts: tuple[CameraPart, ...] = ()
+    """What each of several cameras contributed; empty where there is one camera."""
+
+    @property
+    def localized(self) -> bool:
+        """Whether there is a pose."""
+        return self.map_from_base is not None
+
+    @property
+    def inliers(self) -> int:
+        """How many matches agree with the pose."""
+        return 0 if self.localization is None else self.localization.inliers
