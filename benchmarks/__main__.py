@@ -17,6 +17,7 @@ _MODULES = {
     'fuzz': 'fuzz',
     'endurance': 'endurance',
     'unknown': 'unknown',
+    'memory': 'memory',
 }
 
 

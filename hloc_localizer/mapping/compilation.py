@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,9 +52,9 @@ def compile_map(
         point_colors=point_colors(images, tracks),
         observation_offsets=np.searchsorted(tracks.image, np.arange(len(images) + 1)),
         observation_point=tracks.point,
-        observation_keypoint=_observed(images, tracks, 'keypoints', np.float32),
+        observation_keypoint=_observed_keypoints(images, tracks),
         observation_descriptor=observation_descriptor,
-        descriptors=quantise_descriptors(descriptors),
+        descriptors=descriptors,
         descriptor_point=descriptor_point,
         covisible_offsets=covisible_offsets,
         covisible_image=covisible_image,
@@ -84,41 +84,75 @@ def covisibility(
     )
 
 
-def _observed(
-    images: Sequence[MapImage], tracks: Tracks, field: str, dtype: type[Any]
-) -> NDArray[Any]:
-    """Gather a per-keypoint field of the features for all observations."""
+def _observed_keypoints(images: Sequence[MapImage], tracks: Tracks) -> NDArray[np.float32]:
+    """Return the keypoint (O, 2) of each observation."""
     ends = np.searchsorted(tracks.image, np.arange(len(images) + 1))
     parts = [
-        getattr(image.features, field)[tracks.keypoint[ends[index] : ends[index + 1]]]
+        image.features.keypoints[tracks.keypoint[ends[index] : ends[index + 1]]]
         for index, image in enumerate(images)
     ]
-    return np.concatenate(parts).astype(dtype)
+    return np.concatenate(parts).astype(np.float32)
 
 
 def _share_descriptors(
     images: Sequence[MapImage], tracks: Tracks, options: CompilationOptions
-) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
+) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int32]]:
     """
     Choose few descriptors for each point such that every observation is near one of them.
 
-    :returns: descriptors (M, D) in the order of their points, the point of each (M,), and the
-        descriptor that stands for each observation (O,).
+    :returns: stored descriptors (M, D) in the order of their points, the point of each (M,), and
+        the descriptor that stands for each observation (O,).
     """
-    observed = _observed(images, tracks, 'descriptors', np.float32)
     order = np.argsort(tracks.point, kind='stable')
     starts = np.searchsorted(tracks.point[order], np.arange(len(tracks.points) + 1))
-    chosen: list[NDArray[np.int64]] = []
+    histograms = all(np.all(image.features.descriptors >= 0.0) for image in images)
+    stored: list[NDArray[Any]] = []
+    points: list[NDArray[np.int32]] = []
     stands_for = np.empty(len(tracks.point), np.int32)
     total = 0
-    for begin, end in itertools.pairwise(starts):
-        members = order[begin:end]
-        picks, nearest = _cover(observed[members], options)
-        chosen.append(members[picks])
-        stands_for[members] = total + nearest
-        total += len(picks)
-    kept = np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
-    return observed[kept], tracks.point[kept], stands_for
+    for first, last in _stretches(starts):
+        members = order[starts[first] : starts[last]]
+        observed = _descriptors_of(images, tracks, members)
+        chosen: list[int] = []
+        for begin, end in itertools.pairwise(starts[first : last + 1] - starts[first]):
+            picks, nearest = _cover(observed[begin:end], options)
+            stands_for[members[begin:end]] = total + len(chosen) + nearest
+            chosen += [int(begin) + pick for pick in picks]
+        stored.append(quantise_descriptors(observed[chosen], histograms=histograms))
+        points.append(tracks.point[members[chosen]])
+        total += len(chosen)
+    return np.concatenate(stored), np.concatenate(points), stands_for
+
+
+_OBSERVATIONS_AT_ONCE = 1 << 16
+
+
+def _stretches(starts: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
+    """
+    Split points into stretches of so many observations that their descriptors may be held.
+
+    :param starts: (P + 1,) where the observations of each point begin.
+    """
+    first, count = 0, len(starts) - 1
+    while first < count or first == 0:
+        last = int(np.searchsorted(starts, starts[first] + _OBSERVATIONS_AT_ONCE, side='right')) - 1
+        last = min(max(last, first + 1), count)
+        yield first, last
+        first = max(last, 1)
+
+
+def _descriptors_of(
+    images: Sequence[MapImage], tracks: Tracks, observations: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Read the descriptors (N, D) of some observations, image by image."""
+    size = images[0].features.descriptors.shape[1]
+    found = np.empty((len(observations), size), np.float32)
+    order = np.argsort(tracks.image[observations], kind='stable')
+    seen_by, begins = np.unique(tracks.image[observations[order]], return_index=True)
+    for image, rows in zip(seen_by.tolist(), np.split(order, begins[1:]), strict=True):
+        keypoints = tracks.keypoint[observations[rows]]
+        found[rows] = images[image].features.descriptors[keypoints]
+    return found
 
 
 def _cover(

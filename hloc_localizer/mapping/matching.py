@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -60,17 +62,40 @@ def match_pairs(
 ) -> PairMatches:
     """Match every pair with the front end, one image against several partners at a time."""
     batches = _batches(pairs)
-    prepared = [front_end.prepare(image.features) for image in images]
+    prepared = _Prepared(images, front_end)
 
     def run(batch: tuple[int, list[int]]) -> list[tuple[tuple[int, int], Matches]]:
         first, others = batch
-        found = front_end.match(prepared[first], [prepared[other] for other in others])
+        found = front_end.match(prepared(first), [prepared(other) for other in others])
         advance(len(others))
         return [((first, other), m) for other, m in zip(others, found, strict=True)]
 
     with ThreadPoolExecutor(threads) as pool:
         results = [pair for batch in pool.map(run, batches) for pair in batch]
     return {pair: matches.indices for pair, matches in results if len(matches)}
+
+
+class _Prepared:
+    """Images ready for the matcher; those that were not asked for lately are let go."""
+
+    def __init__(self, images: Sequence[MapImage], front_end: FrontEnd) -> None:
+        self._images = images
+        self._front_end = front_end
+        self._ready: OrderedDict[int, LocalFeatures] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, index: int) -> LocalFeatures:
+        """Return the features of an image, prepared."""
+        with self._lock:
+            if index not in self._ready:
+                self._ready[index] = self._front_end.prepare(self._images[index].features)
+            self._ready.move_to_end(index)
+            while len(self._ready) > _MOST_PREPARED:
+                self._ready.popitem(last=False)
+            return self._ready[index]
+
+
+_MOST_PREPARED = 512
 
 
 def _batches(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, list[int]]]:

@@ -29,14 +29,17 @@ class Tracks:
 def tracks_of(reconstruction: pycolmap.Reconstruction) -> Tracks:
     """Collect the tracks of a reconstruction whose image ``i`` has the id ``i + 1``."""
     point_ids = sorted(reconstruction.points3D)
-    observations = [
-        (element.image_id - 1, element.point2D_idx, index)
+    # Numbers straight into an array: a list of tuples would take ten times their memory.
+    numbers = (
+        number
         for index, point_id in enumerate(point_ids)
         for element in reconstruction.points3D[point_id].track.elements
-    ]
-    table = np.array(sorted(observations), np.int32).reshape(-1, 3)
+        for number in (element.image_id - 1, element.point2D_idx, index)
+    )
+    table = np.fromiter(numbers, np.int32).reshape(-1, 3)
+    table = table[np.lexsort((table[:, 2], table[:, 1], table[:, 0]))]
     points = np.array([reconstruction.points3D[point_id].xyz for point_id in point_ids])
-    return Tracks(points.reshape(-1, 3), table[:, 0], table[:, 1], table[:, 2])
+    return Tracks(points.reshape(-1, 3), *(np.ascontiguousarray(column) for column in table.T))
 
 
 def move_points(reconstruction: pycolmap.Reconstruction, tracks: Tracks) -> None:

@@ -11,9 +11,17 @@ _STEPS_PER_UNIT = 512.0
 """RootSIFT values are seldom above 0.5, so that 256 steps of this size hold them."""
 
 
-def quantise_descriptors(descriptors: NDArray[np.float32]) -> NDArray[Any]:
-    """Return descriptors (M, D) as uint8 when none is negative (histograms), else as float16."""
-    if descriptors.size and descriptors.min() >= 0.0:
+def quantise_descriptors(
+    descriptors: NDArray[np.float32], *, histograms: bool | None = None
+) -> NDArray[Any]:
+    """
+    Return descriptors (M, D) as uint8 when none is negative (histograms), else as float16.
+
+    :param histograms: whether none is, where these are a part of all; None: look.
+    """
+    if histograms is None:
+        histograms = bool(descriptors.size and descriptors.min() >= 0.0)
+    if histograms:
         steps = np.round(descriptors * _STEPS_PER_UNIT)
         return np.asarray(np.clip(steps, 0, 255), np.uint8)
     return descriptors.astype(np.float16)
