@@ -7,9 +7,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hloc_localizer.forecast import Plan
+
 
 class Progress(Protocol):
     """A listener of long work."""
+
+    def plan(self, stages: Plan) -> None:
+        """Hear which stages are to come, with the time that each usually takes."""
+        ...
 
     def stage(self, name: str, total: int | None = None) -> None:
         """Begin a stage of so many steps (None: not known); this ends the stage before."""
@@ -30,6 +36,9 @@ class Progress(Protocol):
 
 class SilentProgress:
     """A listener that does not listen."""
+
+    def plan(self, stages: Plan) -> None:
+        """Ignore the plan."""
 
     def stage(self, name: str, total: int | None = None) -> None:
         """Ignore the stage."""

@@ -16,13 +16,13 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping.built import Model
-from hloc_localizer.mapping.checkpoints import Checkpoints
+from hloc_localizer.mapping.checkpoints import STAGES_WITHOUT_POSES, Checkpoints
 from hloc_localizer.mapping.compilation import point_colors
 from hloc_localizer.mapping.enough_images import RecordingWatch
 from hloc_localizer.mapping.enough_points import require_points
-from hloc_localizer.mapping.extraction import extract_images
+from hloc_localizer.mapping.extraction import counted, extract_images
 from hloc_localizer.mapping.frame_selection import select_frames
-from hloc_localizer.mapping.front_end import component_of
+from hloc_localizer.mapping.front_end import component_of, matches_by_network
 from hloc_localizer.mapping.matching import MapImage, PairMatches, match_pairs
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.pairs import pairs_from_poses, pairs_from_retrieval
@@ -44,6 +44,7 @@ from hloc_localizer.mapping.stage_files import (
     write_placement,
     write_retrieval,
 )
+from hloc_localizer.mapping.stage_shares import build_plan
 from hloc_localizer.mapping.tracks import tracks_of
 from hloc_localizer.numeric_threads import NumericThreads
 from hloc_localizer.progress import Progress
@@ -113,6 +114,13 @@ class BuildStages:
 
     def run(self) -> Model:
         """Return the finished reconstruction."""
+        component = component_of(self._front_end, self._options)
+        plan = build_plan(
+            posed=self._posed,
+            by_network=matches_by_network(component),
+            done=[stage for stage in STAGES_WITHOUT_POSES if self._checkpoints.done(stage)],
+        )
+        self._times.progress.plan(plan)
         self._describe()
         if not self._checkpoints.done('match'):
             self._match()
@@ -149,7 +157,7 @@ class BuildStages:
             folder,
             extract_images(
                 select_frames(
-                    watch.frames(),
+                    counted(watch.frames(), advance),
                     options.frames,
                     posed=self._posed,
                     together=[rig.cameras for rig in source.rigs],
@@ -158,7 +166,6 @@ class BuildStages:
                 self._front_end,
                 threads=self._workers,
                 max_images=options.frames.max_images,
-                advance=advance,
                 describe=describer,
             ),
         )

@@ -7,12 +7,14 @@ from pathlib import Path
 from hloc_localizer.errors import InputError
 from hloc_localizer.mapping.build_stages import StageTimes
 from hloc_localizer.mapping.checkpoints import Checkpoints, joining_keys, map_digest
+from hloc_localizer.mapping.front_end import matches_by_network
 from hloc_localizer.mapping.join_report import JoinReport
 from hloc_localizer.mapping.joining import Joining, grown_source
 from hloc_localizer.mapping.joint_images import stored_images_of
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.quiet_pycolmap import require_pycolmap
 from hloc_localizer.mapping.session import front_end_of, read_session
+from hloc_localizer.mapping.stage_shares import joining_plan
 from hloc_localizer.mapping.time_offset import synchronised
 from hloc_localizer.maps import Map, MapWriter, check_output
 from hloc_localizer.progress import Progress, SilentProgress
@@ -63,6 +65,9 @@ def extend_map(
     with MapWriter(output, overwrite=options.overwrite) as writer:
         checkpoints = Checkpoints(writer.stages, keys, resumable=bool(source.files))
         with checkpoints.resumed(progress.note):
+            done = [stage for stage in STAGES if checkpoints.done(stage)]
+            network = matches_by_network(loaded.manifest.front_end)
+            progress.plan(joining_plan(by_network=network, done=done))
             stored_images_of(loaded, checkpoints, 'known')
             session = read_session(loaded, source, front_end, options, checkpoints, times)
             joining = Joining(

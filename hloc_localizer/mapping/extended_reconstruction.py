@@ -42,8 +42,8 @@ class Extension:
     found: PairMatches
     new_cameras: frozenset[int]
     """Cameras that only new images have."""
-    prior_sigma_m: float
-    """Standard deviation of the positions of new images."""
+    prior_sigma_m: Array
+    """(I,) standard deviations of the positions; of no meaning for images of the map."""
     keep_all: bool = True
     """Whether new images are kept that show little but points of the map."""
 
@@ -98,7 +98,29 @@ def reconstruct_around(
     )
     _adjust_new(reconstruction, extension, given, options, threads)
     drop_bad_points(reconstruction, options)
+    drop_points_of_neither(reconstruction, extension.is_new, options.min_track_length)
     return reconstruction, kept
+
+
+def drop_points_of_neither(
+    reconstruction: pycolmap.Reconstruction, is_new: NDArray[np.bool_], least: int
+) -> None:
+    """
+    Drop points that neither the images of the map nor the new ones see often enough by themselves.
+
+    The more images look at a place, the easier is it for a poor point to be seen three times in
+    all. The localizer would expect it in its image, seldom find it, and doubt the pose.
+
+    :param least: how many images of one side have to see a point.
+    """
+    poor = []
+    for point_id, point in reconstruction.points3D.items():
+        new = sum(bool(is_new[element.image_id - 1]) for element in point.track.elements)
+        if max(new, point.track.length() - new) < least:
+            poor.append(point_id)
+    manager = pycolmap.ObservationManager(reconstruction)
+    for point_id in poor:
+        manager.delete_point3D(point_id)
 
 
 def _joined(reconstruction: pycolmap.Reconstruction, extension: Extension) -> NDArray[np.intp]:
@@ -159,6 +181,7 @@ def _of_kept(extension: Extension, kept: NDArray[np.intp], cameras: Sequence[Cam
         images=images,
         cameras=cameras,
         is_new=extension.is_new[kept],
+        prior_sigma_m=extension.prior_sigma_m[kept],
         known=renumbered(extension.known),
         found=renumbered(extension.found),
     )
@@ -185,7 +208,7 @@ def _adjust_new(
         held = not extension.is_new[index - 1]
         if held or image.num_points3D < MIN_POINTS_TO_MOVE:
             config.set_constant_rig_from_world_pose(image.frame_id)
-        sigma = _HELD_SIGMA_M if held else extension.prior_sigma_m
+        sigma = _HELD_SIGMA_M if held else extension.prior_sigma_m[index - 1]
         priors.append(
             pycolmap.PosePrior(
                 pose_prior_id=index,

@@ -27,7 +27,6 @@ def extract_images(
     *,
     threads: int,
     max_images: int,
-    advance: Callable[[int], None],
     describe: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None,
 ) -> Iterator[MapImage]:
     """
@@ -63,10 +62,15 @@ def extract_images(
             pending.append(pool.submit(work, frame))
             if len(pending) > 2 * threads:
                 yield pending.popleft().result()
-                advance(1)
         while pending:
             yield pending.popleft().result()
-            advance(1)
+
+
+def counted(frames: Iterable[Frame], advance: Callable[[int], None]) -> Iterator[Frame]:
+    """Count the frames of a recording as they are read, whether they are chosen or not."""
+    for frame in frames:
+        yield frame
+        advance(1)
 
 
 def map_image(frame: Frame, camera: Camera, camera_index: int, front_end: FrontEnd) -> MapImage:

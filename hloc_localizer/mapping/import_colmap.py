@@ -18,7 +18,7 @@ from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.covariance import keypoint_sigma_px
 from hloc_localizer.mapping.compilation import compile_map
 from hloc_localizer.mapping.enough_points import require_points
-from hloc_localizer.mapping.extraction import extract_images
+from hloc_localizer.mapping.extraction import counted, extract_images
 from hloc_localizer.mapping.front_end import component_of, open_front_end
 from hloc_localizer.mapping.import_options import ColmapImportOptions
 from hloc_localizer.mapping.import_report import ImportReport
@@ -72,12 +72,11 @@ def import_colmap(
         progress.stage('extract', len(model.images))
         map_images = list(
             extract_images(
-                _frames(folder, model),
+                counted(_frames(folder, model), progress.advance),
                 cameras,
                 front_end,
                 threads=workers,
                 max_images=len(model.images),
-                advance=progress.advance,
                 describe=describer,
             )
         )

@@ -117,7 +117,11 @@ class Joining:
         self, joint: JointImages, session: Session, found: PairMatches, workspace: Path
     ) -> tuple[Any, NDArray[np.intp]]:
         """Return the ``pycolmap.Reconstruction`` and the images that it holds, in its order."""
-        from hloc_localizer.mapping.extended_reconstruction import Extension, reconstruct_around
+        from hloc_localizer.mapping.extended_reconstruction import (
+            Extension,
+            drop_points_of_neither,
+            reconstruct_around,
+        )
         from hloc_localizer.mapping.reconstruction import reconstruct
 
         cameras, options = list(session.cameras.values()), self.options.reconstruction
@@ -130,6 +134,7 @@ class Joining:
                 workspace=workspace,
                 threads=self._threads,
             )
+            drop_points_of_neither(reconstruction, joint.is_new, options.min_track_length)
             return reconstruction, np.arange(len(joint.images))
         old = {image.camera for image, new in zip(joint.images, joint.is_new, strict=True)
                if not new}  # fmt: skip
@@ -140,7 +145,9 @@ class Joining:
             known=joint.known,
             found=found,
             new_cameras=frozenset(range(len(cameras))) - old,
-            prior_sigma_m=session.prior_sigma_m,
+            prior_sigma_m=np.concatenate(
+                [np.zeros(np.count_nonzero(~joint.is_new)), session.prior_sigma_m]
+            ),
             keep_all=self.keep_all,
         )
         return reconstruct_around(extension, options, workspace=workspace, threads=self._threads)

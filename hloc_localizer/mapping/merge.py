@@ -16,6 +16,7 @@ from hloc_localizer.mapping.align_to import AlignReport, Target, find_alignment
 from hloc_localizer.mapping.build_stages import StageTimes
 from hloc_localizer.mapping.carried_knowledge import knowledge_of
 from hloc_localizer.mapping.checkpoints import Checkpoints, digest_of, joining_keys, map_digest
+from hloc_localizer.mapping.front_end import matches_by_network
 from hloc_localizer.mapping.join_report import JoinReport
 from hloc_localizer.mapping.joining import Joining, grown_source
 from hloc_localizer.mapping.joint_images import stored_images_of
@@ -30,6 +31,7 @@ from hloc_localizer.mapping.session import (
     joined_cameras,
     unused_names,
 )
+from hloc_localizer.mapping.stage_shares import joining_plan
 from hloc_localizer.mapping.transform_map import transform_runtime
 from hloc_localizer.maps import Map, MapWriter, check_output
 from hloc_localizer.progress import Progress, SilentProgress
@@ -84,6 +86,9 @@ def merge_maps(
     with MapWriter(output, overwrite=options.overwrite) as writer:
         checkpoints = Checkpoints(writer.stages, keys)
         with checkpoints.resumed(progress.note):
+            done = ['extract', *(stage for stage in STAGES if checkpoints.done(stage))]
+            network = matches_by_network(loaded.manifest.front_end)
+            progress.plan(joining_plan(by_network=network, done=done))
             stored_images_of(loaded, checkpoints, 'known')
             images = stored_images_of(other, checkpoints, 'added')
             descriptors = _described(loaded, other, images, options)
@@ -224,7 +229,7 @@ def _session(
         cameras=cameras,
         recorded_cameras=new,
         descriptors=descriptors,
-        prior_sigma_m=_ALIGNED_SIGMA_M,
+        prior_sigma_m=np.full(len(placed), _ALIGNED_SIGMA_M),
         description=other.manifest.provenance.source,
         frames=len(images),
         matches=matches_of_tracks(tracks),

@@ -21,7 +21,7 @@ from hloc_localizer.localization import Localizer
 from hloc_localizer.mapping.build_stages import StageTimes
 from hloc_localizer.mapping.carried_knowledge import Knowledge
 from hloc_localizer.mapping.checkpoints import Checkpoints
-from hloc_localizer.mapping.extraction import extract_images
+from hloc_localizer.mapping.extraction import counted, extract_images
 from hloc_localizer.mapping.frame_selection import select_frames
 from hloc_localizer.mapping.matching import MapImage, PairMatches
 from hloc_localizer.mapping.options import BuildOptions
@@ -39,8 +39,6 @@ Array = NDArray[np.float64]
 
 _CHECKED = 40
 """Images that are localized to check recorded poses."""
-_LOCALIZED_SIGMA_M = 0.03
-"""Standard deviation of positions that localizing and odometry gave."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,8 @@ class Session:
     """Calibrations of new cameras before refining."""
     descriptors: NDArray[np.float32]
     """(K, G) by the map's global descriptor."""
-    prior_sigma_m: float
-    """Standard deviation of the positions."""
+    prior_sigma_m: NDArray[np.float64]
+    """(K,) standard deviations of the positions."""
     description: Mapping[str, str]
     frames: int
     """Images of the recording."""
@@ -125,21 +123,21 @@ def read_session(
             write_array(folder, found)
     localized = read_array(checkpoints.folder('localize'))
     notes = [*source.notes]
+    sigma_m = np.full(len(images), options.reconstruction.prior_position_sigma_m)
     if posed:
         check_recorded(np.stack([each.map_from_camera for each in images]), localized)
         kept = np.arange(len(images))
     else:
-        poses, lines = _placed(images, localized, use_odometry=loaded.manifest.metric)
+        poses, sigma_m, lines = _placed(images, localized, use_odometry=loaded.manifest.metric)
         notes += lines
         kept = np.flatnonzero(np.isfinite(poses).all(axis=(1, 2)))
         images = [dataclasses.replace(images[i], map_from_camera=poses[i]) for i in kept.tolist()]
-    sigma = options.reconstruction.prior_position_sigma_m
     return Session(
         images=images,
         cameras=cameras,
         recorded_cameras=recorded,
         descriptors=descriptors[kept],
-        prior_sigma_m=sigma if posed else max(sigma, _LOCALIZED_SIGMA_M),
+        prior_sigma_m=sigma_m[kept],
         description=source.description,
         frames=len(source),
         notes=tuple(notes),
@@ -194,14 +192,14 @@ def _extract(
     describer = global_descriptor_of(loaded, options)
     network = describer.name != Vlad.name
     workers = (options.threads or os.cpu_count() or 1) if front_end.parallel else 1
+    frames = counted(source.frames(), times.begin('extract', len(source)))
     with NumericThreads.for_workers(parallel=front_end.parallel):
         images = extract_images(
-            select_frames(source.frames(), options.frames, posed=posed),
+            select_frames(frames, options.frames, posed=posed),
             source.cameras,
             front_end,
             threads=workers,
             max_images=options.frames.max_images,
-            advance=times.begin('extract', len(source)),
             describe=_one_at_a_time(describer) if network else None,
         )
         write_images(folder, images if network else _described(images, describer))
@@ -284,18 +282,18 @@ def _localized(
 
 def _placed(
     images: Sequence[MapImage], localized: Array, *, use_odometry: bool
-) -> tuple[Array, list[str]]:
+) -> tuple[Array, Array, list[str]]:
     """Place each session by itself: odometry says nothing between two of them."""
     odometry = odometry_of(images)
     if not use_odometry:
         odometry = np.full_like(odometry, np.nan)
     stamps = np.array([image.stamp_ns for image in images], np.int64)
     sessions = np.array([image.session for image in images])
-    poses = np.full_like(localized, np.nan)
+    poses, sigma_m = np.full_like(localized, np.nan), np.zeros(len(images))
     lines = []
     for name in dict.fromkeys(sessions.tolist()):
         own = sessions == name
         placed = place_by_localizing(stamps[own], odometry[own], localized[own])
-        poses[own] = placed.poses
+        poses[own], sigma_m[own] = placed.poses, placed.sigma_m
         lines.append(f'{name}: {placed.line()}')
-    return poses, lines
+    return poses, sigma_m, lines

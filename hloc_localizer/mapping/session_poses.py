@@ -17,6 +17,10 @@ _NEIGHBOURS = 4
 _AGREED_M, _AGREED_SHARE = 0.15, 0.05
 """Two images agree if the ways between them differ by no more than this and this share of it."""
 _AGREED_DEG, _AGREED_TURN = 3.0, 0.1
+LOCALIZED_SIGMA_M = 0.03
+"""Standard deviation of the position of an image that was localized."""
+_DRIFT = 0.05
+"""Standard deviation of odometry relative to the way from the nearest such image."""
 _LEAST_PLACED = 5
 _LARGEST_OFFSET_M, _LARGEST_OFFSET_DEG = 0.3, 5.0
 
@@ -27,6 +31,8 @@ class PlacedSession:
 
     poses: Array
     """(I, 4, 4), NaN for images that found no place."""
+    sigma_m: Array
+    """(I,) standard deviation of the positions."""
     localized: int
     """Images that were found in the map."""
     rejected: int
@@ -70,11 +76,14 @@ def place_by_localizing(
             'needed: record more of the place that the map shows, above all at the beginning'
         )
     poses = np.where(believed[:, None, None], found, np.nan)
+    sigma_m = np.full(len(found), LOCALIZED_SIGMA_M)
     others = np.flatnonzero(driven & ~believed)
     if len(others):
-        poses[others] = _carried(stamps_ns, odometry, poses, np.flatnonzero(believed), others)
+        poses[others], way = _carried(stamps_ns, odometry, poses, np.flatnonzero(believed), others)
+        sigma_m[others] = np.hypot(LOCALIZED_SIGMA_M, _DRIFT * way)
     return PlacedSession(
         poses=poses,
+        sigma_m=sigma_m,
         localized=int(np.count_nonzero(localized)),
         rejected=int(np.count_nonzero(localized & ~believed)),
         by_odometry=len(others),
@@ -109,7 +118,8 @@ def _carried(
     poses: Array,
     believed: NDArray[np.intp],
     others: NDArray[np.intp],
-) -> Array:
+) -> tuple[Array, Array]:
+    """Return the poses (N, 4, 4) of others, and how far (N,) the nearest believed image is."""
     believed = believed[np.argsort(stamps_ns[believed], kind='stable')]
     after = np.searchsorted(stamps_ns[believed], stamps_ns[others])
     first = believed[np.clip(after - 1, 0, len(believed) - 1)]
@@ -118,12 +128,17 @@ def _carried(
     from_second = poses[second] @ transforms.invert(odometry[second]) @ odometry[others]
     between = np.maximum(stamps_ns[second] - stamps_ns[first], 1)
     share = np.clip((stamps_ns[others] - stamps_ns[first]) / between, 0.0, 1.0)
-    return np.stack(
+    poses = np.stack(
         [
             np.asarray(transforms.interpolate(one, other, fraction))
             for one, other, fraction in zip(from_first, from_second, share, strict=True)
         ]
     )
+    ways = [
+        np.linalg.norm(odometry[others, :3, 3] - odometry[one, :3, 3], axis=1)
+        for one in (first, second)
+    ]
+    return poses, np.minimum(*ways)
 
 
 def check_recorded(recorded: Array, found: Array) -> None:

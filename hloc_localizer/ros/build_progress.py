@@ -9,6 +9,7 @@ from collections.abc import Callable
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from hloc_localizer.errors import BuildInterruptedError
+from hloc_localizer.forecast import Forecast, Plan
 from hloc_localizer.ros.diagnostics import status_message
 
 _PERIOD_S = 0.5
@@ -39,12 +40,18 @@ class BuildProgress:
         self._begin = time.monotonic()
         self._due = 0.0
         self._stop = threading.Event()
+        self._forecast = Forecast()
+
+    def plan(self, stages: Plan) -> None:
+        """Hear what is to come."""
+        self._forecast.plan(stages)
 
     def stage(self, name: str, total: int | None = None) -> None:
         """Begin a stage of so many steps."""
         self._check_stop()
         self._stage, self._total, self._done = name, total, 0
         self._stages += 1
+        self._forecast.stage(name, total)
         steps = '' if total is None else f' ({total})'
         self._log(f'{self._elapsed_s():.1f} s: {name}{steps}')
         self._say()
@@ -53,6 +60,7 @@ class BuildProgress:
         """Count finished steps of the present stage."""
         self._check_stop()
         self._done += steps
+        self._forecast.advance(steps)
         if time.monotonic() >= self._due or self._done == self._total:
             self._say()
 
@@ -89,4 +97,10 @@ class BuildProgress:
         if self._total:
             values['total'] = self._total
             values['percent'] = 100.0 * min(self._done / self._total, 1.0)
+        for name, seconds in (
+            ('stage_left_s', self._forecast.stage_left_s),
+            ('left_s', self._forecast.left_s),
+        ):
+            if seconds is not None:
+                values[name] = seconds
         self._publish(status_message(self._name, DiagnosticStatus.OK, self._stage, values))

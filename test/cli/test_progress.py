@@ -60,10 +60,38 @@ def test_elsewhere_a_long_stage_says_how_long_it_will_take(
             now[0] += 11.0
             progress.advance(100)
     assert stream.getvalue().splitlines() == [
-        'match: 100 of 400, about 33 s left',
-        'match: 200 of 400, about 22 s left',
-        'match: 300 of 400, about 11 s left',
+        'match: 100 of 400, about 0:33 left',
+        'match: 200 of 400, about 0:22 left',
+        'match: 300 of 400, about 0:11 left',
         'match: 300, 33.0 s',
+    ]
+
+
+def test_with_a_plan_it_says_how_long_all_stages_will_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr('time.monotonic', lambda: now[0])
+    stream = io.StringIO()
+    with command_progress(stream) as progress:
+        progress.plan([('extract', 1.0), ('match', 2.0), ('reconstruct', 3.0)])
+        progress.stage('extract', 2)
+        now[0] += 20.0
+        progress.advance(2)
+        progress.stage('match', 400)
+        now[0] += 11.0
+        progress.advance(100)
+        now[0] += 29.0
+        progress.advance(300)
+        progress.stage('reconstruct')
+        now[0] += 60.0
+    assert stream.getvalue().splitlines() == [
+        'extract: 2 of 2, in all about 1:40',
+        'extract: 2, 20.0 s, in all about 1:40 left',
+        'match: 100 of 400, about 0:33 left, in all about 1:35',
+        'match: 400 of 400, in all about 1:00',
+        'match: 400, 40.0 s, in all about 1:00 left',
+        'reconstruct: 60.0 s',
     ]
 
 

@@ -61,6 +61,9 @@ class Listener:
         self.notes: list[str] = []
         self.clouds: list[tuple[str, int]] = []
 
+    def plan(self, stages: Sequence[tuple[str, float]]) -> None:
+        self.planned = [name for name, _ in stages]
+
     def stage(self, name: str, total: int | None = None) -> None:
         self.stages.append(name)
         self.steps[name] = 0
@@ -145,13 +148,16 @@ def test_refined_calibration_stands_beside_the_recorded_one(
     assert ratio != 1.0
 
 
-def test_stages_are_told_and_timed(built: tuple[Path, BuildReport, Listener]) -> None:
+def test_stages_are_told_and_timed(
+    walk: Recording, built: tuple[Path, BuildReport, Listener]
+) -> None:
     _, report, listener = built
     assert listener.stages == [
         'extract', 'describe', 'match', 'reconstruct', 'compile', 'report', 'write',
     ]  # fmt: skip
     assert list(report.stage_s) == listener.stages
-    assert listener.steps['extract'] == report.images
+    assert listener.steps['extract'] == len(walk)
+    assert listener.planned == listener.stages
     assert listener.steps['match'] > report.images
     assert listener.notes == []
     lines = '\n'.join(report.lines())

@@ -36,7 +36,7 @@ def extension(scene: Scene, camera: Camera = CAMERA, **changes: object) -> Exten
         known=known,
         found={pair: found for pair, found in matches.items() if pair not in known},
         new_cameras=frozenset({1}),
-        prior_sigma_m=0.03,
+        prior_sigma_m=np.full(len(images), 0.03),
     )
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
@@ -66,6 +66,19 @@ def test_new_images_find_their_place_and_old_ones_stay(tmp_path: Path) -> None:
     assert np.degrees(np.max(radians)) < 0.1
     np.testing.assert_allclose(cameras_of(made)[0].params, CAMERA.params, rtol=1e-12)
     assert made.num_points3D() > 250
+
+
+def test_a_point_is_seen_often_enough_by_one_side(tmp_path: Path) -> None:
+    scene = off(make_scene())
+    made, _ = reconstruct_around(
+        extension(scene), ReconstructionOptions(), workspace=tmp_path, threads=1
+    )
+    tracks = tracks_of(made)
+    count = len(tracks.points)
+    new = np.bincount(tracks.point, tracks.image >= OLD, minlength=count)
+    old = np.bincount(tracks.point, tracks.image < OLD, minlength=count)
+    assert np.all(np.maximum(new, old) >= 3)
+    assert np.count_nonzero((new > 0) & (old > 0)) > 200
 
 
 def test_images_that_join_nothing_are_dropped(tmp_path: Path) -> None:

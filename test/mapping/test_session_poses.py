@@ -47,6 +47,10 @@ def test_images_between_localized_ones_are_placed_by_odometry() -> None:
     metres, radians = transforms.pose_distance(placed.poses, true)
     assert np.max(metres) < 0.06
     assert np.degrees(np.max(radians)) < 1.0
+    believed = np.isfinite(found[:, 0, 0])
+    assert np.all(placed.sigma_m[believed] == 0.03)
+    assert np.all(placed.sigma_m[~believed] > 0.03)
+    assert 0.05 < placed.sigma_m[27] < 0.1  # in the middle of the gap, 1.5 m wide
     assert placed.rejected == 0
     assert placed.localized + placed.by_odometry == COUNT
     assert f'{placed.by_odometry} more are placed by odometry' in placed.line()
