@@ -35,12 +35,11 @@ def test_elsewhere_each_stage_is_one_line_with_its_time() -> None:
 def test_on_a_terminal_there_is_a_bar() -> None:
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack('HHHH', 25, 100, 0, 0))
-    with open(follower, 'w', encoding='utf-8') as stream:
-        with command_progress(stream) as progress:
-            assert isinstance(progress, BarProgress)
-            progress.stage('extract', 4)
-            progress.advance(4)
-            progress.note('done early')
+    with open(follower, 'w', encoding='utf-8') as stream, command_progress(stream) as progress:
+        assert isinstance(progress, BarProgress)
+        progress.stage('extract', 4)
+        progress.advance(4)
+        progress.note('done early')
     shown = b''
     with contextlib.suppress(OSError):  # the other side is closed
         while part := os.read(leader, 100_000):
