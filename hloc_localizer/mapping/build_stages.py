@@ -172,6 +172,8 @@ class BuildStages:
         for note in source.notes:
             self._times.progress.note(note)
         watch.require(read_images(folder))
+        if watch.quality:
+            self._times.progress.note(watch.quality)
 
     def _match(self) -> None:
         """Match pairs of images, and look whether the matches fit the calibration."""

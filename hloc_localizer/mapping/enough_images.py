@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from hloc_localizer.errors import InputError
+from hloc_localizer.localization.image_quality import why_few_features
+from hloc_localizer.localization.result import Reason
 from hloc_localizer.mapping.matching import MapImage
 from hloc_localizer.sources.frame import Frame, Source
 
 MIN_IMAGES = 3
 _SHORT_S = 1.0
 """No camera sees enough of a place in less."""
+_LOOK_EVERY_NS = 500_000_000
+_FEW_KEYPOINTS = 100
+"""Sharp images of rooms have several hundred; maps of fewer are found again by nobody."""
+_REMEDIES = {
+    Reason.BLURRED: 'move more slowly, focus, or expose for a shorter time',
+    Reason.BADLY_EXPOSED: 'record with more light, or another exposure',
+}
 
 
 class RecordingWatch:
@@ -28,6 +40,9 @@ class RecordingWatch:
         self._first_ns = self._last_ns = 0
         self._apart = ''
         """Why nothing holds the cameras together; empty while something does."""
+        self._seen: Counter[Reason] = Counter()
+        """What the quality of some images of the whole recording would explain."""
+        self._look_ns = -_LOOK_EVERY_NS
 
     def frames(self) -> Iterator[Frame]:
         """
@@ -41,6 +56,9 @@ class RecordingWatch:
                 self._first_ns = frame.stamp_ns
             self._count += 1
             self._last_ns = max(self._last_ns, frame.stamp_ns)
+            if abs(frame.stamp_ns - self._look_ns) >= _LOOK_EVERY_NS:
+                self._look_ns = frame.stamp_ns
+                self._seen[why_few_features(frame.image)] += 1
             if not self._posed and frame.odom_from_camera is None:
                 self._apart = self._source.rig_problem
             if self._apart and self._seconds >= _SHORT_S:
@@ -71,8 +89,22 @@ class RecordingWatch:
             raise InputError(self._too_few(len(images)))
         if self._apart:
             raise InputError(self._apart)
+        keypoints = float(np.median([len(image.features) for image in images]))
+        if self.quality and keypoints < _FEW_KEYPOINTS:
+            raise InputError(
+                f'{self.quality} (half of them have at most {keypoints:.0f} keypoints)'
+            )
         if not any(len(image.features) for image in images):
             raise InputError('the images have no texture: no keypoint was found in any of them')
+
+    @property
+    def quality(self) -> str:
+        """What is wrong with most images, with the remedy; empty where they are good enough."""
+        for reason, remedy in _REMEDIES.items():
+            count, total = self._seen[reason], self._seen.total()
+            if 2 * count > total:
+                return f'the images are {reason.value} ({count} of {total} looked at); {remedy}'
+        return ''
 
     @property
     def _seconds(self) -> float:

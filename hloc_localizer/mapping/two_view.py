@@ -84,6 +84,7 @@ def share_of_turns(
     matches: PairMatches,
     focal_px: Sequence[float],
     *,
+    zoom: float = 1.0,
     max_error_px: float = 2.0,
 ) -> float:
     """
@@ -93,18 +94,19 @@ def share_of_turns(
 
     :param matches: verified matches.
     :param focal_px: of each camera.
+    :param zoom: how many times as long the focal lengths are taken to be.
     """
     turned = []
     for (first, second), indices in matches.items():
         rays = [
-            _rays(images[index].plane[indices[:, side]])
+            _rays(images[index].plane[indices[:, side]] / zoom)
             for side, index in enumerate((first, second))
         ]
         usable = np.isfinite(rays[0]).all(axis=1) & np.isfinite(rays[1]).all(axis=1)
         if np.count_nonzero(usable) < _MIN_MATCHES:
             continue
         errors = _turn_errors(rays[0][usable], rays[1][usable])
-        turned.append(np.median(errors) * focal_px[images[first].camera] <= max_error_px)
+        turned.append(np.median(errors) * zoom * focal_px[images[first].camera] <= max_error_px)
     return float(np.mean(turned)) if turned else 0.0
 
 
