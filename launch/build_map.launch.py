@@ -21,6 +21,7 @@ NODE_PARAMETERS = (
     'record_rate_hz',
     'image_transport',
     'output',
+    'align_to',
     'exit_when_done',
 )
 

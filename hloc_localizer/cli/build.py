@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Any
 from hloc_localizer.cli.align import TARGET_HELP
 from hloc_localizer.cli.options import add_option_arguments, options_from
 from hloc_localizer.cli.progress import command_progress, tell_what_is_left
-from hloc_localizer.errors import HlocLocalizerError
 
 if TYPE_CHECKING:
     from hloc_localizer.mapping.options import BuildOptions
-    from hloc_localizer.progress import Progress
-    from hloc_localizer.sources import SourceOptions
 
 
 def add_parser(subparsers: Any) -> None:
@@ -55,10 +52,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Build the map and print its summary."""
-    from hloc_localizer.mapping.align_to import check_target
     from hloc_localizer.mapping.options import BuildOptions
     from hloc_localizer.maps import check_output
-    from hloc_localizer.sources import open_sources
 
     options = options_from(arguments, BuildOptions())
     if arguments.overwrite:
@@ -66,53 +61,20 @@ def run(arguments: argparse.Namespace) -> int:
     check_output(arguments.output, overwrite=options.overwrite)
     if arguments.extend is not None or arguments.refine_map or arguments.keep_all:
         return _extend(arguments, options)
-    reading = options
-    if arguments.align_to:
-        check_target(arguments.align_to, arguments.sources, reading.source)
-        options = dataclasses.replace(options, source=_without_target(arguments.align_to, options))
-    source = open_sources(arguments.sources, options.source)
+    from hloc_localizer.mapping.build_aligned import build_aligned
 
-    from hloc_localizer.mapping import build_map
-
-    with command_progress() as progress:
-        with tell_what_is_left(arguments.output, progress):
-            report = build_map(source, arguments.output, options, progress)
-        print('\n'.join(report.lines()))
-        if arguments.align_to:
-            _align(arguments, reading.source, progress)
+    with command_progress() as progress, tell_what_is_left(arguments.output, progress):
+        build_aligned(
+            arguments.sources,
+            arguments.output,
+            options,
+            progress,
+            align_to=arguments.align_to or '',
+            tell=print,
+        )
     print(f'map: {arguments.output}')
     print(f'report: {arguments.output / "report" / "index.html"}')
     return 0
-
-
-def _without_target(target: str, options: BuildOptions) -> SourceOptions:
-    """Leave the poses that the map is to be aligned to out of the build itself."""
-    if Path(target).is_dir() or options.source.poses != 'auto':
-        return options.source
-    return dataclasses.replace(options.source, poses='none')
-
-
-def _align(arguments: argparse.Namespace, source: SourceOptions, progress: Progress) -> None:
-    from hloc_localizer.mapping.align_to import align_map
-    from hloc_localizer.maps import Map
-
-    output = arguments.output
-    try:
-        report = align_map(
-            Map.load(output),
-            arguments.align_to,
-            output,
-            recordings=arguments.sources,
-            source_options=source,
-            overwrite=True,
-            progress=progress,
-        )
-    except HlocLocalizerError as error:
-        kept = (
-            f'the map is at {output}, in a frame of its own: align it with "hloc-localizer align"'
-        )
-        raise type(error)(f'{error}; {kept}') from error
-    print('\n'.join(report.lines()))
 
 
 def _extend(arguments: argparse.Namespace, options: BuildOptions) -> int:

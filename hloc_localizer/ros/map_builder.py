@@ -20,16 +20,15 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
-from hloc_localizer.mapping import build_map
+from hloc_localizer.mapping.build_aligned import build_aligned
 from hloc_localizer.maps import Map, check_output
 from hloc_localizer.ros.build_progress import BuildProgress
 from hloc_localizer.ros.live_recorder import LiveRecorder
 from hloc_localizer.ros.map_builder_options import MapBuilderNodeOptions
 from hloc_localizer.ros.map_messages import map_cameras, map_point_cloud, point_cloud
-from hloc_localizer.ros.parameters import declare_options
+from hloc_localizer.ros.parameters import declare_options, paths_of
 from hloc_localizer.ros.publishers import LATCHED
 from hloc_localizer.ros.run_node import run_node
-from hloc_localizer.sources import open_source
 
 NODE_NAME = 'map_builder'
 
@@ -136,13 +135,18 @@ class MapBuilderNode(Node):
     def _build(self) -> None:
         build = self._options.build
         if self._recorder is None:
-            source = open_source(Path(self._options.bag).expanduser(), build.source)
+            recordings = paths_of(self._options.bag)
         else:
             build = replace(build, source=self._recorder.source_options())
-            source = open_source(self._recorder.path, build.source)
-        report = build_map(source, self._output, build, self.progress)
-        for line in report.lines():
-            self.get_logger().info(line)
+            recordings = [self._recorder.path]
+        build_aligned(
+            recordings,
+            self._output,
+            build,
+            self.progress,
+            align_to=self._options.align_to,
+            tell=lambda line: self.get_logger().info(line),
+        )
         self._publish_map(Map.load(self._output))
         self.progress.finish(DiagnosticStatus.OK, 'done', {'map': self._output})
         self.get_logger().info(f'map: {self._output}')

@@ -12,7 +12,11 @@ from hloc_localizer.options import Options, option
 class MapBuilderNodeOptions(Options):
     """Parameters of the map builder node."""
 
-    bag: str = option('', 'Recording to build the map of: a bag, a video or a folder of images.')
+    bag: str = option(
+        '',
+        'Recording to build the map of: a bag, a video or a folder of images; several of one place '
+        'separated by commas.',
+    )
     record: str = option(
         '',
         'In place of bag: new bag that live topics are recorded into, until ~/finish is called.',
@@ -26,6 +30,11 @@ class MapBuilderNodeOptions(Options):
         choices=('raw', 'compressed'),
     )
     output: str = option('', 'Folder of the new map.')
+    align_to: str = option(
+        '',
+        'Frame that exists and that the map is moved into: tf:FRAME, a file of poses, or the '
+        'folder of another map.',
+    )
     exit_when_done: bool = option(
         True, 'End the process after the build; false keeps publishing the finished map.'
     )

@@ -13,6 +13,7 @@ from hloc_localizer.mapping.open_map import open_map
 from hloc_localizer.maps import Map
 from hloc_localizer.maps.manifest import require_metric
 from hloc_localizer.ros.options import LocalizerNodeOptions
+from hloc_localizer.ros.parameters import paths_of
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,10 @@ def map_paths(names: str) -> list[Path]:
 
     :raises InputError: when it names none.
     """
-    whole = Path(names).expanduser()
-    parts = [part.strip() for part in names.split(',') if part.strip()]
-    if not parts:
+    paths = paths_of(names)
+    if not paths:
         raise InputError("parameter 'map' is not set; give the folder of a map")
-    if len(parts) > 1 and '\0' not in names and whole.is_dir():
-        return [whole]  # a folder with a comma in its name
-    return [Path(part).expanduser() for part in parts]
+    return paths
 
 
 def load_meanwhile(

@@ -6,6 +6,7 @@ import difflib
 import math
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import rclpy.exceptions
@@ -165,3 +166,12 @@ def _warn_of_unknown(node: Node, known: dict[str, Any]) -> None:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ''
         node.get_logger().warning(f"parameter '{name}' is not known and has no effect{hint}")
+
+
+def paths_of(names: str) -> list[Path]:
+    """Return the paths that a parameter names, separated by commas; one that exists is one."""
+    whole = Path(names).expanduser()
+    parts = [part.strip() for part in names.split(',') if part.strip()]
+    if len(parts) > 1 and '\0' not in names and whole.exists():
+        return [whole]  # a name with a comma in it
+    return [Path(part).expanduser() for part in parts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -125,6 +126,27 @@ def test_a_map_of_a_newer_version_says_to_update(office: Path) -> None:
     (office / 'map.yaml').write_text(yaml.safe_dump(values), encoding='utf-8')
     for command in ('info', 'verify'):
         assert 'version 99 is newer than this release reads (1)' in refused(command, office)
+
+
+@pytest.mark.parametrize('command', ['localize', 'evaluate'])
+def test_poses_in_a_map_without_scale_are_no_metres_unless_one_says_so(
+    command: str, tmp_path: Path, shared_data: Path
+) -> None:
+    runtime = make_runtime()
+    manifest = dataclasses.replace(make_manifest(runtime), metric=False)
+    write_map(tmp_path / 'office', manifest, runtime)
+    images = tmp_path / 'nothing'
+    arguments: list[object] = [command, tmp_path / 'office', images]
+    arguments += {
+        'localize': ['--output', tmp_path / 'poses.tum'],
+        'evaluate': ['--ground-truth', shared_data / 'data/lounge/query.camera.tum'],
+    }[command]
+    line = refused(*arguments)
+    assert 'the map is not metric: one unit of it is not one metre' in line
+    assert line.endswith('or say that units will do: --allow-unscaled')
+    assert not (tmp_path / 'poses.tum').exists()
+    # Then it is the recording's turn.
+    assert 'nothing: does not exist' in refused(*arguments, '--allow-unscaled')
 
 
 def test_export_writes_each_format_once(office: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
@@ -14,8 +15,10 @@ from ros_process import Client, node_process, wait_until
 from sensor_msgs.msg import PointCloud2
 from visualization_msgs.msg import MarkerArray
 
+from hloc_localizer.geometry.transforms import pose_distance
 from hloc_localizer.maps import Map, verify_map
 from hloc_localizer.ros.publishers import LATCHED
+from hloc_localizer.sources.tum import read_tum
 
 NODE = 'hloc_localizer.ros.map_builder'
 PROGRESS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -57,6 +60,39 @@ def test_a_bag_becomes_a_map_and_the_progress_is_told(
     assert 'Traceback' not in process.output
 
 
+def test_several_bags_become_one_map_in_a_frame_that_exists(
+    shared_data: Path, tmp_path: Path, ros_environment: dict[str, str]
+) -> None:
+    lounge = shared_data / 'data' / 'lounge'
+    output = tmp_path / 'lounge'
+    parameters = {
+        **_parameters(shared_data, output),
+        'bag': f'{lounge / "map"},{lounge / "query"}',
+        'align_to': lounge / 'map.camera.tum',
+        'build.source.duration_s': 6,
+        'build.source.poses_child': 'camera',
+        'build.sift.max_keypoints': 1000,
+    }
+    with node_process(NODE, ros_environment, parameters) as process:
+        assert process.wait(180.0) == 0, process.output
+    assert f'aligned to {lounge / "map.camera.tum"}: ' in process.output
+    built = Map.load(output)
+    assert verify_map(output).ok
+    sessions = {name.partition('/')[0] for name in built.runtime.image_names}
+    assert sessions == {'map', 'query'}
+    assert built.manifest.provenance.source['aligned_to'] == str(lounge / 'map.camera.tum')
+    for session in sessions:
+        truth = read_tum(lounge / f'{session}.camera.tum')
+        errors = [
+            pose_distance(pose, truth.at(int(Path(name).stem)))[0]
+            for name, pose in zip(
+                built.runtime.image_names, built.runtime.map_from_camera, strict=True
+            )
+            if name.startswith(session)
+        ]
+        assert np.median(errors) < 0.06
+
+
 def test_an_interrupted_build_ends_soon_and_leaves_no_map(
     shared_data: Path, tmp_path: Path, ros_environment: dict[str, str]
 ) -> None:
@@ -77,6 +113,8 @@ def test_an_interrupted_build_ends_soon_and_leaves_no_map(
         ({'bag': ''}, "parameter 'bag' is not set"),
         ({'bag': '/nowhere.mcap'}, '/nowhere.mcap'),
         ({'output': '/nowhere/map'}, '/nowhere: there is no such folder'),
+        ({'bag': '/nowhere.mcap, /elsewhere'}, '/nowhere.mcap: does not exist'),
+        ({'align_to': 'floor.tum'}, "'floor.tum' is no frame to align to"),
         ({'output': '/tmp'}, '/tmp: already exists'),
         ({'build.source.image_topic': '/cam'}, '/cam'),
         ({'build.pairs.covisible': 0}, "parameter 'build.pairs.covisible': 0 is not allowed"),
