@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError
+from hloc_localizer.sources.jpeg_check import damage as jpeg_damage
 
 Image = NDArray[np.uint8]
 
@@ -249,7 +250,13 @@ def _decode_file(raw: NDArray[np.uint8]) -> NDArray[Any]:
         raise InputError('image: the compressed data is damaged')
     if unended and _is_flat(pixels[-8:, -8:]):
         raise InputError('image: the compressed data is truncated')
+    if _is_jpeg(raw) and (problem := jpeg_damage(raw, pixels)):
+        raise InputError(f'image: the compressed data is damaged: {problem}')
     return np.asarray(pixels)
+
+
+def _is_jpeg(raw: NDArray[np.uint8]) -> bool:
+    return raw[:2].tobytes() == b'\xff\xd8'
 
 
 def _is_unended_jpeg(raw: NDArray[np.uint8]) -> bool:
@@ -259,8 +266,7 @@ def _is_unended_jpeg(raw: NDArray[np.uint8]) -> bool:
     With a marker appended every version of OpenCV decodes it; libjpeg fills what was cut off
     with one colour, so that the last block tells the two apart.
     """
-    jpeg = raw[:2].tobytes() == b'\xff\xd8'
-    return jpeg and b'\xff\xd9' not in raw[-4096:].tobytes()
+    return _is_jpeg(raw) and b'\xff\xd9' not in raw[-4096:].tobytes()
 
 
 def _is_flat(block: NDArray[Any]) -> bool:
