@@ -6,7 +6,8 @@ import datetime
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hloc_localizer.errors import InputError
+from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.covariance import keypoint_sigma_px
 from hloc_localizer.mapping.compilation import compile_map
@@ -22,14 +24,14 @@ from hloc_localizer.mapping.extraction import counted, extract_images
 from hloc_localizer.mapping.front_end import component_of, open_front_end
 from hloc_localizer.mapping.import_options import ColmapImportOptions
 from hloc_localizer.mapping.import_report import ImportReport
-from hloc_localizer.mapping.matching import MapImage, match_pairs
+from hloc_localizer.mapping.matching import MapImage, PairMatches, match_pairs
 from hloc_localizer.mapping.model_files import write_model
 from hloc_localizer.mapping.options import PairOptions
 from hloc_localizer.mapping.pairs import Pairs, pairs_from_poses, pairs_from_retrieval
 from hloc_localizer.mapping.point_knowledge import know_points
-from hloc_localizer.mapping.retrieval import image_describer, retrieval_of
-from hloc_localizer.mapping.tracks import Tracks, tracks_of
-from hloc_localizer.maps import Manifest, MapWriter, Provenance, Statistics
+from hloc_localizer.mapping.retrieval import Retrieval, image_describer, retrieval_of
+from hloc_localizer.mapping.tracks import tracks_of
+from hloc_localizer.maps import Manifest, MapWriter, Provenance, RuntimeMap, Statistics
 from hloc_localizer.maps.colmap_model import ColmapModel, read_colmap_model
 from hloc_localizer.maps.hloc_layout import is_colmap_model
 from hloc_localizer.progress import Progress, SilentProgress
@@ -60,82 +62,158 @@ def import_colmap(
     options = options or ColmapImportOptions()
     options.check()
     progress = progress or SilentProgress()
-    threads = options.threads or os.cpu_count() or 1
     model = read_colmap_model(_model_folder(path))
     folder = images or _image_folder(model.path)
     _check_images(folder, model)
-    front_end = open_front_end(options, progress)
-    workers = threads if front_end.parallel else 1
-    cameras = {f'camera_{camera_id}': camera for camera_id, camera in model.cameras.items()}
+    work = _Import(
+        model=model,
+        folder=folder,
+        cameras={f'camera_{camera_id}': camera for camera_id, camera in model.cameras.items()},
+        front_end=open_front_end(options, progress),
+        options=options,
+        progress=progress,
+    )
     with MapWriter(output, overwrite=options.overwrite) as writer:
+        map_images, retrieval = work.described(f'{path}: the images')
+        matches = work.matched(map_images, retrieval)
+        reconstruction, refined = work.triangulated(map_images, matches, writer.stages)
+        runtime = work.compiled(map_images, retrieval, reconstruction, refined)
+        progress.stage('write')
+        features = {image.name: image.features for image in map_images}
+        write_model(writer.path, features, retrieval.descriptors, reconstruction)
+        manifest = work.manifest(retrieval, runtime, reconstruction, refined)
+        return ImportReport(writer.finish(manifest, runtime), ())
+
+
+@dataclass(frozen=True)
+class _Import:
+    """The steps from a model and its images to a map."""
+
+    model: ColmapModel
+    folder: Path
+    """What the names of the images are relative to."""
+    cameras: Mapping[str, Camera]
+    front_end: FrontEnd
+    options: ColmapImportOptions
+    progress: Progress
+
+    @property
+    def _threads(self) -> int:
+        return self.options.threads or os.cpu_count() or 1
+
+    @property
+    def _workers(self) -> int:
+        return self._threads if self.front_end.parallel else 1
+
+    def described(self, what: str) -> tuple[list[MapImage], Retrieval]:
+        """
+        Extract the features of the images, and describe them.
+
+        :param what: what the images are called when they have too little texture.
+        """
+        options = self.options
         describer = image_describer(options.global_descriptor, options.image_descriptor)
-        progress.stage('extract', len(model.images))
-        map_images = list(
+        self.progress.stage('extract', len(self.model.images))
+        images = list(
             extract_images(
-                counted(_frames(folder, model), progress.advance),
-                cameras,
-                front_end,
-                threads=workers,
-                max_images=len(model.images),
+                counted(_frames(self.folder, self.model), self.progress.advance),
+                self.cameras,
+                self.front_end,
+                threads=self._workers,
+                max_images=len(self.model.images),
                 describe=describer,
             )
         )
-        progress.stage('describe')
-        retrieval = retrieval_of(map_images, describer, options.vlad, what=f'{path}: the images')
-        described = retrieval.descriptors
-        partners = options.pairs.for_front_end(front_end)
-        pairs = sorted({
-            *_pairs_of_model(model, partners),
-            *pairs_from_retrieval(
-                described, np.stack([i.map_from_camera for i in map_images]), partners
-            ),
-        })  # fmt: skip
-        progress.stage('match', len(pairs))
-        matches = match_pairs(
-            map_images, pairs, front_end, threads=workers, advance=progress.advance
+        self.progress.stage('describe')
+        return images, retrieval_of(images, describer, options.vlad, what=what)
+
+    def matched(self, images: Sequence[MapImage], retrieval: Retrieval) -> PairMatches:
+        """Match the pairs that share points of the model, and those that look alike."""
+        partners = self.options.pairs.for_front_end(self.front_end)
+        poses = np.stack([image.map_from_camera for image in images])
+        alike = pairs_from_retrieval(retrieval.descriptors, poses, partners)
+        pairs = sorted({*_pairs_of_model(self.model, partners), *alike})
+        self.progress.stage('match', len(pairs))
+        return match_pairs(
+            images, pairs, self.front_end, threads=self._workers, advance=self.progress.advance
         )
-        progress.stage('triangulate')
-        reconstruction, refined = _triangulate(
-            map_images, list(cameras.values()), matches, options, threads, writer.stages
-        )
-        tracks = tracks_of(reconstruction)
-        progress.stage('compile')
-        tracks, point_covariance = know_points(
-            tracks,
-            map_images,
+
+    def triangulated(
+        self, images: Sequence[MapImage], matches: PairMatches, scratch: Path
+    ) -> tuple[Any, list[Camera]]:
+        """Return the ``pycolmap.Reconstruction``, and its cameras as they were refined."""
+        from hloc_localizer.mapping.reconstruction import reconstruct
+
+        self.progress.stage('triangulate')
+        with tempfile.TemporaryDirectory(dir=scratch) as workspace:
+            reconstruction, refined = reconstruct(
+                images,
+                list(self.cameras.values()),
+                matches,
+                self.options.reconstruction,
+                workspace=Path(workspace),
+                threads=self._threads,
+            )
+        require_points(reconstruction, 'check that the images are those that the model was made of')
+        return reconstruction, refined
+
+    def compiled(
+        self,
+        images: Sequence[MapImage],
+        retrieval: Retrieval,
+        reconstruction: Any,
+        refined: Sequence[Camera],
+    ) -> RuntimeMap:
+        """Arrange the reconstruction for localizing."""
+        from hloc_localizer.mapping.reconstruction import poses_of
+
+        self.progress.stage('compile')
+        poses = np.stack(poses_of(reconstruction))
+        error_px = reconstruction.compute_mean_reprojection_error()
+        tracks, covariance = know_points(
+            tracks_of(reconstruction),
+            images,
             refined,
-            _poses(reconstruction),
-            sigma_px=keypoint_sigma_px(reconstruction.compute_mean_reprojection_error()),
+            poses,
+            sigma_px=keypoint_sigma_px(error_px),
         )
-        runtime = compile_map(
-            map_images,
+        return compile_map(
+            images,
             refined,
-            _poses(reconstruction),
+            poses,
             tracks,
-            point_covariance,
-            global_descriptors=described,
+            covariance,
+            global_descriptors=retrieval.descriptors,
             retrieval_arrays=retrieval.arrays,
-            options=options.compilation,
+            options=self.options.compilation,
         )
-        progress.stage('write')
-        write_model(
-            writer.path,
-            {image.name: image.features for image in map_images},
-            described,
-            reconstruction,
-        )
-        manifest = Manifest(
-            cameras=dict(zip(cameras, refined, strict=True)),
-            recorded_cameras=cameras,
-            front_end=component_of(front_end, options),
+
+    def manifest(
+        self,
+        retrieval: Retrieval,
+        runtime: RuntimeMap,
+        reconstruction: Any,
+        refined: Sequence[Camera],
+    ) -> Manifest:
+        """Say what the map is and where it comes from."""
+        options = self.options
+        return Manifest(
+            cameras=dict(zip(self.cameras, refined, strict=True)),
+            recorded_cameras=dict(self.cameras),
+            front_end=component_of(self.front_end, options),
             global_descriptor=retrieval.component,
             map_frame=options.map_frame,
             metric=options.metric,
             gravity_aligned=options.gravity_aligned,
-            statistics=_statistics(map_images, tracks, reconstruction),
-            provenance=_provenance(model, folder, options),
+            statistics=Statistics(
+                images=len(runtime.image_names),
+                points=len(runtime.points),
+                observations=len(runtime.observation_point),
+                mean_track_length=len(runtime.observation_point) / len(runtime.points),
+                mean_reprojection_error_px=reconstruction.compute_mean_reprojection_error(),
+            ),
+            provenance=_provenance(self.model, self.folder, options),
         )
-        return ImportReport(writer.finish(manifest, runtime), ())
 
 
 def _model_folder(path: Path) -> Path:
@@ -227,41 +305,6 @@ def _pairs_of_model(model: ColmapModel, options: PairOptions) -> Pairs:
         for index, others in partners.items()
         for _, other in sorted(others)[: options.covisible]
     })  # fmt: skip
-
-
-def _triangulate(
-    images: Sequence[MapImage],
-    cameras: Sequence[Camera],
-    matches: Any,
-    options: ColmapImportOptions,
-    threads: int,
-    folder: Path,
-) -> tuple[Any, list[Camera]]:
-    from hloc_localizer.mapping.reconstruction import reconstruct
-
-    with tempfile.TemporaryDirectory(dir=folder) as workspace:
-        reconstruction, refined = reconstruct(
-            images, cameras, matches, options.reconstruction,
-            workspace=Path(workspace), threads=threads,
-        )  # fmt: skip
-    require_points(reconstruction, 'check that the images are those that the model was made of')
-    return reconstruction, refined
-
-
-def _poses(reconstruction: Any) -> Any:
-    from hloc_localizer.mapping.reconstruction import poses_of
-
-    return np.stack(poses_of(reconstruction))
-
-
-def _statistics(images: Sequence[MapImage], tracks: Tracks, reconstruction: Any) -> Statistics:
-    return Statistics(
-        images=len(images),
-        points=len(tracks.points),
-        observations=len(tracks.point),
-        mean_track_length=len(tracks.point) / len(tracks.points),
-        mean_reprojection_error_px=reconstruction.compute_mean_reprojection_error(),
-    )
 
 
 def _provenance(model: ColmapModel, images: Path, options: ColmapImportOptions) -> Provenance:
