@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.features.local_features import FrontEnd
@@ -18,7 +19,13 @@ from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping.built import Model
 from hloc_localizer.mapping.checkpoints import STAGES_WITHOUT_POSES, Checkpoints
 from hloc_localizer.mapping.compilation import point_colors
-from hloc_localizer.mapping.enough_images import RecordingWatch
+from hloc_localizer.mapping.doubtful_images import (
+    doubtful_images,
+    matches_among,
+    note_of_doubtful,
+    points_seen,
+)
+from hloc_localizer.mapping.enough_images import MIN_IMAGES, RecordingWatch
 from hloc_localizer.mapping.enough_points import require_points
 from hloc_localizer.mapping.extraction import counted, extract_images
 from hloc_localizer.mapping.frame_selection import select_frames
@@ -35,10 +42,12 @@ from hloc_localizer.mapping.retrieval import (
 )
 from hloc_localizer.mapping.rigs import CameraRig, held_rigs
 from hloc_localizer.mapping.stage_files import (
+    read_array,
     read_images,
     read_matches,
     read_placement,
     read_retrieval,
+    write_array,
     write_images,
     write_matches,
     write_placement,
@@ -260,12 +269,16 @@ class BuildStages:
             matches = read_matches(self._checkpoints.folder(stage))
             self._times.begin('reconstruct')
             with self._checkpoints.write('reconstruct') as folder:
-                metric = placement is None or placement.metric
-                made = self._triangulated(images, cameras, matches, folder, metric=metric)
+                made, kept = self._believed(images, cameras, matches, folder, placement)
                 made.write_binary(folder)
-        reconstruction = pycolmap.Reconstruction(self._checkpoints.folder('reconstruct'))
+                write_array(folder, kept)
+        folder = self._checkpoints.folder('reconstruct')
+        reconstruction, kept = pycolmap.Reconstruction(folder), read_array(folder)
+        if note := note_of_doubtful(images, kept):
+            self._times.progress.note(note)
+        retrieval = dataclasses.replace(retrieval, descriptors=retrieval.descriptors[kept])
         return Model(
-            images=images,
+            images=[images[index] for index in kept.tolist()],
             recorded_cameras=self._cameras,
             cameras=dict(zip(self._cameras, cameras_of(reconstruction), strict=True)),
             front_end=component_of(self._front_end, self._options),
@@ -275,6 +288,33 @@ class BuildStages:
             selected=selected,
             placement=placement,
         )
+
+    def _believed(
+        self,
+        images: Sequence[MapImage],
+        cameras: Sequence[Camera],
+        matches: PairMatches,
+        folder: Path,
+        placement: Placement | None,
+    ) -> tuple[Any, NDArray[np.intp]]:
+        """Reconstruct, and once more without images whose places turn out to be doubtful."""
+        from hloc_localizer.mapping.reconstruction import poses_of
+
+        metric = placement is None or placement.metric
+        made = self._triangulated(images, cameras, matches, folder, metric=metric)
+        kept = np.arange(len(images))
+        if placement is not None:
+            by_odometry = placement.methods.get('scale') == 'odometry'
+            doubtful = doubtful_images(
+                images, np.stack(poses_of(made)), points_seen(made), by_odometry=by_odometry
+            )
+            if np.count_nonzero(~doubtful) >= MIN_IMAGES:
+                kept = np.flatnonzero(~doubtful)
+        if len(kept) < len(images):
+            matches = matches_among(matches, kept)
+            images = [images[index] for index in kept.tolist()]
+            made = self._triangulated(images, cameras, matches, folder, metric=metric)
+        return made, kept
 
     def _triangulated(
         self,

@@ -83,14 +83,14 @@ def tell_lost(
         also = f'; {pieces} smaller pieces are left out with them' if pieces else ''
         findings.notes.append(
             f'{missing} of {len(images)} images found no place: '
-            f'{"; ".join(_spans(images, set(placed.tolist())))}{also}'
+            f'{"; ".join(spans(images, set(placed.tolist())))}{also}'
         )
 
 
 _MOST_SPANS = 6
 
 
-def _spans(images: Sequence[MapImage], placed: set[int]) -> Iterator[str]:
+def spans(images: Sequence[MapImage], placed: set[int]) -> Iterator[str]:
     """Name the stretches of a recording that were lost, in seconds from its start."""
     begin = min(image.stamp_ns for image in images)
     runs: list[list[int]] = []

@@ -67,7 +67,7 @@ def place_by_localizing(
     believed = localized.copy()
     if driven.any():
         believed &= driven
-        believed[believed] = _agreeing(stamps_ns[believed], odometry[believed], found[believed])
+        believed[believed] = confirmed(stamps_ns[believed], odometry[believed], found[believed])
     if np.count_nonzero(believed) < _LEAST_PLACED:
         contradict = int(np.count_nonzero(localized & ~believed))
         raise HlocLocalizerError(
@@ -94,8 +94,13 @@ def _known(poses: Array) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(poses).all(axis=(1, 2)), np.bool_)
 
 
-def _agreeing(stamps_ns: NDArray[np.int64], odometry: Array, found: Array) -> NDArray[np.bool_]:
-    """Return which localized images most of their neighbours in time confirm."""
+def confirmed(stamps_ns: NDArray[np.int64], odometry: Array, found: Array) -> NDArray[np.bool_]:
+    """
+    Tell which images (N,) most of their neighbours in time confirm.
+
+    :param odometry: (N, 4, 4) ``odom_from_camera``.
+    :param found: (N, 4, 4) ``map_from_camera``.
+    """
     order = np.argsort(stamps_ns, kind='stable')
     odometry, found = odometry[order], found[order]
     agreed = np.zeros(len(order), np.bool_)
