@@ -85,7 +85,7 @@ class MessageFuzzer:
             if len(frames) > 1 and not said.startswith('initialpose'):
                 sent.initialpose = None  # a person's word would overrule the odometry
             results.append(parts.process(sent))
-            mountings.append(parts.mounting(frame.stamp_ns))
+            mountings.append(parts.mounting(sent))
         return Mutant(mutated, results, mountings)
 
 
@@ -187,10 +187,13 @@ class _Parts:
             self._initial.done()
         return result
 
-    def mounting(self, stamp_ns: int) -> np.ndarray:
-        """Return where the camera is on the base."""
+    def mounting(self, sent: _Sent) -> np.ndarray:
+        """Return where the image's frame is on the base."""
+        header = sent.image.header
         try:
-            return self._tree.lookup(BASE_FRAME, CAMERA_FRAME, stamp_ns)
+            return self._tree.lookup(
+                BASE_FRAME, header.frame_id, messages.stamp_to_ns(header.stamp)
+            )
         except InputError:
             return BASE_FROM_CAMERA
 

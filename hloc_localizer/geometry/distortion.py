@@ -123,8 +123,12 @@ def _fold(coefficients: Array, function: Function) -> float:
     return math.sqrt(min([math.inf, *_positive_roots(growth), *_positive_roots(denominator)]))
 
 
+_TINY = 1e-12
+
+
 def _positive_roots(polynomial: np.polynomial.Polynomial) -> list[float]:
-    roots = np.asarray(polynomial.trim().roots(), np.complex128)
+    # Tinier coefficients have no say in any image, and divided by they overflow.
+    roots = np.asarray(polynomial.trim(_TINY).roots(), np.complex128)
     return [float(root.real) for root in roots if abs(root.imag) < 1e-9 and root.real > 0.0]
 
 

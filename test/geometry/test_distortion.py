@@ -6,6 +6,7 @@ from cameras import CAMERAS, T265
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.distortion import Distortion
 
 pytestmark = pytest.mark.filterwarnings('error')
@@ -109,3 +110,11 @@ def test_a_pixel_that_is_not_a_number_does_not_spoil_its_neighbours(model):
 def test_the_principal_point_looks_straight_ahead(model):
     camera = CAMERAS[model]
     assert np.allclose(camera.rays([camera.matrix[:2, 2]]), [[0.0, 0.0, 1.0]], atol=1e-12)
+
+
+def test_a_coefficient_next_to_nothing_is_nothing():
+    params = (500.0, 500.0, 319.5, 239.5, 0.1, 1e-300, 0.0, 0.0)
+    with_it = Camera('OPENCV', 640, 480, params)
+    without = Camera('OPENCV', 640, 480, (*params[:5], 0.0, 0.0, 0.0))
+    pixels = [[0.0, 0.0], [300.0, 200.0]]
+    np.testing.assert_array_equal(with_it.rays(pixels), without.rays(pixels))
