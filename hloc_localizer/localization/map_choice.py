@@ -1,8 +1,9 @@
-"""Which of several maps a camera is in, when the present one no longer explains what it sees."""
+"""Which of several maps a camera is in: at the start, when lost, when the present one fails."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,10 @@ _PATIENCE = 2
 """Refused images in a row before the other maps are asked."""
 
 _VOTES = 2
-"""Images that must be localized in one other map, and in no third, to change to it."""
+"""Images that one map must explain better than all others, where another one explains them too."""
+
+_CLEARLY = 1.5
+"""How many times as many inliers are clearly more: twins of a place give about as many."""
 
 _OF_THE_IMAGE = (
     Reason.NO_TEXTURE, Reason.BLURRED, Reason.BADLY_EXPOSED, Reason.CAMERA_DIFFERS,
@@ -23,46 +27,92 @@ _OF_THE_IMAGE = (
 """Refusals that no other map could turn into a pose."""
 
 
+@dataclass(frozen=True)
+class MapVerdict:
+    """What an image says about the maps."""
+
+    change_to: int | None = None
+    """The map to change to; None to stay."""
+    doubt: str = ''
+    """Why a pose in the present map is not to be believed yet; empty: it may be."""
+
+
 class MapChoice:
     """
-    Asks the other maps about images that the present one refuses.
+    Compares the maps, by how well each explains an image.
 
-    Floors of a building look alike. So one image is not enough to change, and an image that
-    several others accept tells nothing.
+    Floors of a building look alike, so a pose in one of them proves little: until the choice is
+    made, each image is localized in all maps, and a map that explains images about as well as
+    another one is not chosen. Once it is, the others are asked only about images that the present
+    one refuses.
     """
 
     def __init__(self, localizers: Sequence[Localizer], present: int = 0) -> None:
         """
-        Begin in one of the maps.
+        Begin in one of the maps, without having chosen it.
 
         :param localizers: one for each map.
         """
         self._localizers = localizers
         self._present = present
+        self._settled = len(localizers) == 1
         self._refused = 0
         self._votes = [0] * len(localizers)
 
-    def look(self, image: NDArray[np.uint8], camera: Camera, found: Localization) -> int | None:
+    def settle(self) -> None:
+        """Believe in the present map: a person has said where in it the robot is."""
+        self._settled = True
+        self._refused, self._votes = 0, [0] * len(self._localizers)
+
+    def look(
+        self, image: NDArray[np.uint8], camera: Camera, found: Localization, *, has_pose: bool
+    ) -> MapVerdict:
         """
         Take note of an image.
 
         :param found: what the present map said about it.
-        :returns: the map to change to; None to stay.
+        :param has_pose: whether there is a pose all the same, carried by odometry.
         """
         if found.localized:
-            self._refused, self._votes = 0, [0] * len(self._localizers)
-            return None
+            self._refused = 0
+            return MapVerdict() if self._settled else self._compare(image, camera)
         if found.reason in _OF_THE_IMAGE:
-            return None
+            return MapVerdict()
         self._refused += 1
         if self._refused < _PATIENCE:
-            return None
-        accepted = [
-            number
-            for number, localizer in enumerate(self._localizers)
-            if number != self._present and localizer.localize(image, camera).localized
-        ]
-        if len(accepted) != 1:
-            return None
-        self._votes[accepted[0]] += 1
-        return accepted[0] if self._votes[accepted[0]] >= _VOTES else None
+            return MapVerdict()
+        if self._settled and not has_pose:
+            self._settled, self._votes = False, [0] * len(self._localizers)
+        return self._compare(image, camera)
+
+    def _compare(self, image: NDArray[np.uint8], camera: Camera) -> MapVerdict:
+        """Localize an image in all maps, and let the best one have its vote."""
+        inliers = [self._inliers(localizer, image, camera) for localizer in self._localizers]
+        best, second = np.argsort(inliers, kind='stable')[::-1][:2]
+        if inliers[best] == 0:
+            return MapVerdict()
+        alone = inliers[second] == 0
+        if inliers[best] < _CLEARLY * inliers[second]:
+            return MapVerdict(doubt=self._twins(int(best), int(second), inliers))
+        self._votes[best] += 1
+        if best != self._present:
+            sure = self._votes[best] >= _VOTES
+            return MapVerdict(int(best) if sure else None, f'{self._path(int(best))} fits better')
+        if not alone and self._votes[best] < _VOTES:
+            return MapVerdict(doubt=self._twins(int(best), int(second), inliers))
+        self.settle()
+        return MapVerdict()
+
+    @staticmethod
+    def _inliers(localizer: Localizer, image: NDArray[np.uint8], camera: Camera) -> int:
+        found = localizer.localize(image, camera)
+        return found.inliers if found.localized else 0
+
+    def _twins(self, best: int, second: int, inliers: Sequence[int]) -> str:
+        return (
+            f'{self._path(best)} ({inliers[best]} inliers) and {self._path(second)} '
+            f'({inliers[second]}) both explain it; give an initialpose, or load one map'
+        )
+
+    def _path(self, number: int) -> str:
+        return str(self._localizers[number].map.path)

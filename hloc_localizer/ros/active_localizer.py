@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from rclpy.node import Node
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.localization.result import Reason
+from hloc_localizer.localization.tracking import State
 from hloc_localizer.ros import messages
 from hloc_localizer.ros.calibration_watch import CalibrationWatch
 from hloc_localizer.ros.diagnostics import Diagnostics, frame_status
@@ -80,13 +81,14 @@ class ActiveLocalizer:
         map_to_odom: MapToOdom,
         send_transform: Callable[[TransformStamped], None],
         calibration: CalibrationWatch,
-        look_elsewhere: Callable[[FrameResult], None] | None = None,
+        look_elsewhere: Callable[[FrameResult], str] | None = None,
         recorder: FailureRecorder | None = None,
     ) -> None:
         """
         Tie the parts together and start the thread.
 
-        :param look_elsewhere: asks other maps about an image; called when its result is out.
+        :param look_elsewhere: asks other maps about an image, and returns why its pose is not to be
+            believed; empty when it is.
         :param recorder: keeps refused and odd frames.
         """
         self._node = node
@@ -182,6 +184,9 @@ class ActiveLocalizer:
             {camera: image.message for camera, image in images.items()},
             self._initial_pose.estimate(),
         )
+        gave_pose = result.localization is not None and result.localization.localized
+        if self._look_elsewhere is not None and gave_pose:
+            result = _unless_in_doubt(result, self._look_elsewhere(result))
         self._publishers.publish_pose(result)
         latency_ms = _ms_since(received)
         if result.localized or result.state is not None:
@@ -192,8 +197,8 @@ class ActiveLocalizer:
             self._map_to_odom.suspend()
         self._finish(images, result, latency_ms)
         self._publishers.publish_on_demand(result)
-        if self._look_elsewhere is not None:
-            self._look_elsewhere(result)
+        if self._look_elsewhere is not None and not gave_pose:
+            self._look_elsewhere(result)  # which takes its time, now that the result is out
         self._watch_calibration(result)
         self._record(result)
 
@@ -313,6 +318,21 @@ def _stale(stamp_ns: int, last_ns: int) -> FrameResult:
 def _received(images: Images) -> float:
     """Return when the last image of a moment came."""
     return max(image.received for image in images.values())
+
+
+def _unless_in_doubt(result: FrameResult, doubt: str) -> FrameResult:
+    """Take the pose away from a result when another map may be the right one."""
+    if not doubt:
+        return result
+    return replace(
+        result,
+        reason=Reason.AMBIGUOUS,
+        detail=f'{Reason.AMBIGUOUS.value}: {doubt}',
+        map_from_base=None,
+        covariance=None,
+        bridged=False,
+        state=None if result.state is None else State.UNINITIALIZED,
+    )
 
 
 def _ms_since(begin: float) -> float:

@@ -52,7 +52,7 @@ def assemble(
     options: LocalizerNodeOptions,
     loaded: LoadedMap,
     map_frame: str,
-    look_elsewhere: Callable[[FrameResult], None] | None,
+    look_elsewhere: Callable[[FrameResult], str] | None,
 ) -> Parts:
     """
     Begin without any knowledge of where the robot is.

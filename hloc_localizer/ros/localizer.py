@@ -289,14 +289,17 @@ class LocalizerNode(LifecycleNode):
             self._outputs.publish_map()
             self._start_localizing()
 
-    def _look_elsewhere(self, result: FrameResult) -> None:
+    def _look_elsewhere(self, result: FrameResult) -> str:
         """Ask the other maps, in the localizing thread; the executor's thread then changes over."""
         if result.image is None or result.camera is None or result.localization is None:
-            return
-        found = self._choice.look(result.image, result.camera, result.localization)
-        if found is not None:
-            self._found = found
+            return ''
+        verdict = self._choice.look(
+            result.image, result.camera, result.localization, has_pose=result.localized
+        )
+        if verdict.change_to is not None:
+            self._found = verdict.change_to
             self._map_found.trigger()
+        return verdict.doubt
 
     def _change_floor(self) -> None:
         if self._active is None or self._found == self._present:
@@ -337,6 +340,7 @@ class LocalizerNode(LifecycleNode):
             return
         try:
             self._parts.initial_pose.set(message)
+            self._choice.settle()
             self.get_logger().info('initialpose taken as a prior')
         except InputError as error:
             self.get_logger().warning(f'ignoring an initialpose: {error}')

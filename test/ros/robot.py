@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from ros_process import Client, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -62,6 +62,13 @@ class Robot:
             setattr(message, name, value)
         self._infos.publish(message)
         time.sleep(0.1)
+
+    def say_where(self, map_frame: str) -> None:
+        """Publish an initialpose at the origin of the map, and give it time to arrive."""
+        publisher = self.client.node.create_publisher(PoseWithCovarianceStamped, 'initialpose', 1)
+        wait_until(publisher.get_subscription_count, 5.0, 'somebody who hears initialpose')
+        publisher.publish(messages.pose_with_covariance_stamped(map_frame, 0, np.eye(4), np.eye(6)))
+        time.sleep(0.2)
 
     def image(self, pixels: np.ndarray | None = None) -> Image:
         """Return a message of some pixels, by default those of the recording."""

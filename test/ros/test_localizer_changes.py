@@ -125,6 +125,25 @@ def test_of_several_maps_the_right_one_is_found(
     assert _set(robot, 'map', str(lounge_map)).successful
 
 
+def test_between_two_maps_of_the_same_looks_only_a_person_decides(
+    robot: Robot, lounge_map: Path, tmp_path: Path
+) -> None:
+    twins = [_copy_in_frame(lounge_map, tmp_path / f'floor_{n}', f'floor_{n}') for n in (1, 2)]
+    assert _set(robot, 'map', f'{twins[0]},{twins[1]}').successful
+    before = len(robot.poses)
+    for _ in range(4):
+        answer = robot.answer_to(robot.image())
+        assert (answer['status'], answer['reason']) == ('refused', 'ambiguous')
+        assert f'{twins[0]} (' in answer['detail']
+        assert f'{twins[1]} (' in answer['detail']
+    assert len(robot.poses) == before
+    robot.say_where('floor_1')
+    assert _localized(robot)
+    wait_until(lambda: len(robot.poses) > before, 2.0, 'a pose')
+    assert robot.poses.messages[-1].header.frame_id == 'floor_1'
+    assert _set(robot, 'map', str(lounge_map)).successful
+
+
 def test_a_bad_new_map_leaves_the_old_one_working_and_says_why(
     robot: Robot, lounge_map: Path, tmp_path: Path
 ) -> None:
