@@ -17,8 +17,8 @@ class JoinedSource:
     """
     Recordings one after the other.
 
-    Names of frames begin with the name of their session. Cameras of one name and calibration are
-    one camera; others get the name of their session too.
+    Names of frames begin with the name of their session. Cameras of one name, calibration and
+    mounting are one camera; others get the name of their session too.
     """
 
     def __init__(self, sessions: Mapping[str, Source]) -> None:
@@ -27,10 +27,17 @@ class JoinedSource:
         self._cameras: dict[str, Camera] = {}
         self._intrinsics: dict[str, str] = {}
         self._names: dict[tuple[str, str], str] = {}
+        mountings: dict[frozenset[str], Rig] = {}
         for session, source in sessions.items():
+            moved = {
+                name
+                for rig in source.rigs
+                if not mountings.setdefault(frozenset(rig.cameras), rig).is_close_to(rig)
+                for name in rig.cameras
+            }
             for name, camera in source.cameras.items():
                 known = self._cameras.get(name)
-                same = known is None or camera.is_close_to(known)
+                same = known is None or (camera.is_close_to(known) and name not in moved)
                 joined = name if same else f'{session}/{name}'
                 self._names[session, name] = joined
                 self._cameras.setdefault(joined, camera)

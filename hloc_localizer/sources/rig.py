@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hloc_localizer.geometry import transforms
 from hloc_localizer.sources.tf_tree import TfError, TfTree
 
 SIMULTANEOUS_NS = 2_000_000
@@ -16,6 +17,8 @@ Images of a rig whose stamps differ by no more are of one moment.
 
 At 1 m/s the rig moves 2 mm meanwhile; cameras that are triggered together differ by less.
 """
+
+_SAME_M, _SAME_RAD = 0.005, np.radians(0.3)
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,19 @@ class Rig:
     def cameras(self) -> tuple[str, ...]:
         """Names of the cameras; the first one is the reference."""
         return tuple(self.rig_from_camera)
+
+    def is_close_to(self, other: Rig) -> bool:
+        """Tell whether another rig has the same cameras, mounted within 5 mm and 0.3 degrees."""
+        if set(other.cameras) != set(self.cameras):
+            return False
+        mine, theirs = (
+            np.stack([each[name] for name in self.cameras])
+            for each in (self.rig_from_camera, other.rig_from_camera)
+        )
+        moved, turned = transforms.pose_distance(
+            transforms.invert(mine[0]) @ mine, transforms.invert(theirs[0]) @ theirs
+        )
+        return bool(np.all(moved <= _SAME_M) and np.all(turned <= _SAME_RAD))
 
 
 def find_rig(tree: TfTree, frames: Mapping[str, str]) -> tuple[Rig | None, str]:

@@ -7,10 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from bags import CAMERA, write_bag
+from bags import CAMERA, START, picture, write_bag
 
 from hloc_localizer.errors import InputError
+from hloc_localizer.geometry import transforms
 from hloc_localizer.sources import SourceOptions, open_sources
+from hloc_localizer.sources.bag_writer import BagWriter
 from hloc_localizer.sources.joined import session_names
 
 
@@ -51,6 +53,25 @@ def test_cameras_of_one_name_and_another_calibration_stay_apart(tmp_path: Path) 
         assert source.cameras[frame.camera_name].image_size == (width, height)
     names = [frame.name for frame in source.frames()]
     assert names[:3] == ['images/1.png', 'images-2/1.png', 'bag/camera/1700000000010000000.jpg']
+
+
+def test_cameras_that_were_mounted_anew_stay_apart(tmp_path: Path) -> None:
+    def stereo(name: str, baseline_m: float) -> Path:
+        mounting = transforms.transform_from(np.eye(3), [baseline_m, 0.0, 0.0])
+        with BagWriter(tmp_path / name) as bag:
+            bag.write_tf(START, 'left', 'right', mounting, static=True)
+            for camera in ('left', 'right'):
+                bag.write_image(f'/{camera}/image_raw', START, camera, picture(1))
+                bag.write_camera_info(f'/{camera}/camera_info', START, camera, CAMERA)
+        return tmp_path / name
+
+    options = SourceOptions(image_topic='/left/image_raw,/right/image_raw')
+    bags = [stereo('first', 0.1), stereo('again', 0.102), stereo('anew', 0.12)]
+    source = open_sources(bags, options)
+    assert list(source.cameras) == ['left', 'right', 'anew/left', 'anew/right']
+    assert [rig.cameras for rig in source.rigs] == [('left', 'right'), ('anew/left', 'anew/right')]
+    lengths = [np.linalg.norm(rig.rig_from_camera[rig.cameras[1]][:3, 3]) for rig in source.rigs]
+    assert lengths == pytest.approx([0.1, 0.12])
 
 
 def test_a_recording_given_twice(tmp_path: Path) -> None:
