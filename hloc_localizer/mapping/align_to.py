@@ -155,11 +155,21 @@ def check_target(target: str, recordings: Sequence[Path], source_options: Source
     if _is_map(target):
         Map.load(Path(target).expanduser())
     else:
-        open_sources(recordings, _with_target(target, source_options))
+        _open(target, recordings, source_options)
 
 
 def _is_map(target: str) -> bool:
     return (Path(target).expanduser() / MANIFEST_NAME).is_file()
+
+
+def _open(
+    target: str, recordings: Sequence[Path], source_options: SourceOptions
+) -> tuple[Source, str]:
+    """Open the recordings such that their poses are those of a target, and name its frame."""
+    options = _with_target(target, source_options)
+    # It is enough that one of several recordings knows the frame.
+    blind = dataclasses.replace(options, poses='none', poses_file='')
+    return open_sources(recordings, options, otherwise=blind), options.map_frame
 
 
 def _with_target(target: str, source_options: SourceOptions) -> SourceOptions:
@@ -186,12 +196,12 @@ def _find_target(
     progress: Progress,
 ) -> Target:
     if not _is_map(target):
-        chosen = _with_target(target, source_options)
         names = loaded.runtime.image_names
-        source = synchronised(open_sources(recordings, chosen), progress, refuse=False)
+        opened, frame = _open(target, recordings, source_options)
+        source = synchronised(opened, progress, refuse=False)
         poses, problem = recorded_poses(source, names)
         # Frames of a robot's map have z up by REP-103, as building assumes too.
-        return Target(target, poses, problem, chosen.map_frame, metric=True, level=True)
+        return Target(target, poses, problem, frame, metric=True, level=True)
     path = Path(target).expanduser()
     other = Map.load(path)
     source = open_sources(recordings, source_options.for_localizing())

@@ -44,10 +44,17 @@ def open_source(path: Path, options: SourceOptions | None = None) -> Source:
     )
 
 
-def open_sources(paths: Sequence[Path], options: SourceOptions | None = None) -> Source:
+def open_sources(
+    paths: Sequence[Path],
+    options: SourceOptions | None = None,
+    *,
+    otherwise: SourceOptions | None = None,
+) -> Source:
     """
     Open one recording, or several of one place as one source.
 
+    :param otherwise: options for those that cannot be read with the first ones, where at least one
+        can.
     :raises InputError: when one of them cannot be read, or comes twice.
     """
     if len(paths) == 1:
@@ -60,6 +67,14 @@ def open_sources(paths: Sequence[Path], options: SourceOptions | None = None) ->
     from hloc_localizer.sources.joined import JoinedSource, session_names
 
     names = session_names([path.expanduser().resolve().stem for path in paths])
-    return JoinedSource(
-        {name: open_source(path, options) for name, path in zip(names, paths, strict=True)}
-    )
+    opened: dict[str, Source] = {}
+    problems: list[InputError] = []
+    for name, path in zip(names, paths, strict=True):
+        try:
+            opened[name] = open_source(path, options)
+        except InputError as error:
+            problems.append(error)
+            if otherwise is None or len(problems) == len(paths):
+                raise problems[0] from error
+            opened[name] = open_source(path, otherwise)
+    return JoinedSource(opened)

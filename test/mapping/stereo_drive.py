@@ -47,12 +47,26 @@ class StereoDrive:
         """Return the stamp of an image: the right camera answers a little later."""
         return self.stamps_ns[number] + (_RIGHT_LATER_NS if name == 'right' else 0)
 
-    def write(self, path: Path, *, left_from_right: np.ndarray | None = LEFT_FROM_RIGHT) -> Path:
-        """Write the bag; without the mounting if it is None."""
+    def write(
+        self,
+        path: Path,
+        *,
+        left_from_right: np.ndarray | None = LEFT_FROM_RIGHT,
+        posed: bool = False,
+    ) -> Path:
+        """
+        Write the bag.
+
+        :param left_from_right: the mounting that it tells; None: it tells nothing.
+        :param posed: whether it tells the true poses, as transforms ``map -> left``.
+        """
         with BagWriter(path) as bag:
             if left_from_right is not None:
                 bag.write_tf(self.stamps_ns[0], 'left', 'right', left_from_right, static=True)
             for number in range(len(self.stamps_ns)):
+                if posed:  # to the end of the moment: the right camera answers later
+                    for stamp_ns in (self.stamp_ns(name, number) for name in CAMERAS):
+                        bag.write_tf(stamp_ns, 'map', 'left', self.poses['left'][number])
                 for name, camera in CAMERAS.items():
                     stamp_ns = self.stamp_ns(name, number)
                     bag.write_image(TOPICS[name], stamp_ns, name, self.images[name][number])

@@ -71,6 +71,23 @@ def test_a_bag_of_a_stereo_camera_becomes_a_metric_map(drive: StereoDrive, tmp_p
     assert model.num_frames() == len(poses) // 2
 
 
+def test_recorded_poses_are_held_to_the_mounting_too(drive: StereoDrive, tmp_path: Path) -> None:
+    options = STEREO.with_values({'sift.max_keypoints': 400})
+    source = open_source(drive.write(tmp_path / 'drive', posed=True), options.source)
+    build_map(source, tmp_path / 'map', options)
+    loaded = Map.load(tmp_path / 'map')
+    assert loaded.manifest.methods == {'poses': 'recorded'}
+    model = read_colmap_model(tmp_path / 'map' / 'sfm').reconstruction
+    assert model.num_rigs() == 1
+    assert 2 * model.num_frames() == len(loaded.runtime.image_names) >= 14
+    truth = drive.truth()
+    moved, _ = transforms.pose_distance(
+        loaded.runtime.map_from_camera,
+        np.stack([truth[name] for name in loaded.runtime.image_names]),
+    )
+    assert float(np.median(moved)) < 0.01
+
+
 def test_cameras_of_unknown_mounting_are_refused(drive: StereoDrive, tmp_path: Path) -> None:
     path = drive.write(tmp_path / 'drive', left_from_right=None)
     line = refused(path, tmp_path)

@@ -74,6 +74,18 @@ def test_cameras_that_were_mounted_anew_stay_apart(tmp_path: Path) -> None:
     assert lengths == pytest.approx([0.1, 0.12])
 
 
+def test_recordings_that_the_options_do_not_fit_are_read_otherwise(shared_data: Path) -> None:
+    lounge = shared_data / 'data/lounge'
+    strict, blind = SourceOptions(poses='tf', duration_s=1.0), SourceOptions(poses='none')
+    with pytest.raises(InputError, match="query: TF has no frame 'map'"):
+        open_sources([lounge / 'map', lounge / 'query'], strict)
+    source = open_sources([lounge / 'query', lounge / 'map'], strict, otherwise=blind)
+    posed = {frame.session for frame in source.frames() if frame.map_from_camera is not None}
+    assert posed == {'map'}
+    with pytest.raises(InputError, match="query: TF has no frame 'map'"):
+        open_sources([lounge / 'query', lounge / 'revisit'], strict, otherwise=blind)
+
+
 def test_a_recording_given_twice(tmp_path: Path) -> None:
     path = write_bag(tmp_path / 'bag')
     with pytest.raises(InputError, match='bag: is given twice'):
