@@ -26,3 +26,6 @@ class ReplayCommandOptions(Options):
     """Options of ``replay``."""
 
     localizer: LocalizerOptions = option(LocalizerOptions, 'How an image is localized.')
+    tracking: TrackingOptions = option(
+        TrackingOptions, 'How the images of a stream are tied together (with --track).'
+    )

@@ -40,6 +40,9 @@ def add_parser(subparsers: Any) -> None:
         '--tolerance-deg', type=float, default=1e-4,
         help='largest angle between them (default: %(default)s)',
     )  # fmt: skip
+    parser.add_argument(
+        '--track', action='store_true', help='take the images as one stream (docs/tracking.md)'
+    )
     add_option_arguments(parser, 'hloc_localizer.cli.localize_options:LocalizeCommandOptions')
     parser.set_defaults(run=run)
 
@@ -54,9 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     check_file_output(arguments.write)
     expected = read_tum(arguments.expect) if arguments.expect is not None else None
     loaded = open_map(arguments.map)
-    present = _poses(loaded, arguments.source, options)
+    present = _poses(loaded, arguments.source, options, track=arguments.track)
     if expected is None:
-        expected = _poses(loaded, arguments.source, options)
+        expected = _poses(loaded, arguments.source, options, track=arguments.track)
     if arguments.write is not None:
         with whole_or_absent(arguments.write) as path:
             write_tum(path, present)
@@ -86,19 +89,27 @@ def differences(
     return lines
 
 
-def _poses(loaded: Map, source: Path, options: LocalizeCommandOptions) -> Trajectory:
+def _poses(
+    loaded: Map, source: Path, options: LocalizeCommandOptions, *, track: bool
+) -> Trajectory:
     import numpy as np
 
-    from hloc_localizer.evaluation.run import localize_frames
+    from hloc_localizer.evaluation.run import localize_frames, track_frames
     from hloc_localizer.geometry.trajectory import Trajectory
     from hloc_localizer.localization import Localizer
+    from hloc_localizer.localization.tracking import TrackingLocalizer
     from hloc_localizer.sources import open_source
 
     localizer = Localizer(loaded, options.localizer)
     frames = open_source(source, dataclasses.replace(options.source, poses='none'))
     poses = {}
     with command_progress() as progress:
-        for one in localize_frames(localizer, frames, progress):
+        localized = (
+            track_frames(TrackingLocalizer(localizer, options.tracking), frames, progress)
+            if track
+            else localize_frames(localizer, frames, progress)
+        )
+        for one in localized:
             if one.localization.map_from_camera is not None:
                 poses[one.frame.stamp_ns] = one.localization.map_from_camera
     if not poses:

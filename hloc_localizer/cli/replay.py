@@ -28,6 +28,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--check', action='store_true', help='exit with status 1 when a result differs'
     )
+    parser.add_argument(
+        '--track', action='store_true',
+        help='localize frames of a stream as the tracker did: near the recorded prediction or in '
+        'the whole map, on the reduced or the whole image',
+    )  # fmt: skip
     add_option_arguments(parser, 'hloc_localizer.cli.localize_options:ReplayCommandOptions')
     parser.set_defaults(run=run)
 
@@ -37,14 +42,19 @@ def run(arguments: argparse.Namespace) -> int:
     from hloc_localizer.cli.localize_options import ReplayCommandOptions
     from hloc_localizer.localization import Localizer
     from hloc_localizer.localization.bundle import read_bundle
+    from hloc_localizer.localization.tracking import TrackingLocalizer
     from hloc_localizer.mapping.open_map import open_map
 
     options = options_from(arguments, ReplayCommandOptions())
     bundles = [(path, read_bundle(path)) for path in arguments.bundles]
     localizer = Localizer(open_map(arguments.map), options.localizer)
+    tracking = TrackingLocalizer(localizer, options.tracking) if arguments.track else None
     differing = 0
     for path, bundle in bundles:
-        result = localizer.localize(bundle.image, bundle.camera, bundle.prior)
+        if tracking is not None and bundle.tracked is not None:
+            result = tracking.search_again(bundle)
+        else:
+            result = localizer.localize(bundle.image, bundle.camera, bundle.prior)
         line, same = _compared(bundle, result)
         differing += not same
         print(f'{path.name}: {line}')
@@ -58,6 +68,8 @@ def _compared(bundle: Bundle, result: Localization) -> tuple[str, bool]:
     now = result.reason.value if result.map_from_camera is None else 'localized'
     before = bundle.reason if bundle.map_from_camera is None else 'localized'
     line = f'{now} ({result.matches} matches, {result.inliers} inliers)'
+    if bundle.images > 1:
+        return f'{line}; recorded: {before}, with {bundle.images} images together', True
     if now != before:
         return f'{line}; recorded: {before}', False
     if result.map_from_camera is None or bundle.map_from_camera is None:

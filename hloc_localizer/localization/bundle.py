@@ -26,6 +26,18 @@ _LARGEST_IMAGE = 1 << 28
 
 
 @dataclass(frozen=True)
+class SearchContext:
+    """How an image of a stream was searched for, beside the prior: enough to do it again."""
+
+    covariance: Array | None
+    """(6, 6) of the prior, as the tracker predicted it; None where the prior had no part."""
+    quick: bool
+    """Whether the image was reduced for a quick look."""
+    everywhere: bool
+    """Whether the whole map was searched."""
+
+
+@dataclass(frozen=True)
 class Bundle:
     """One image with its camera and prior, and what became of it."""
 
@@ -42,6 +54,10 @@ class Bundle:
     """(4, 4), present when it was localized."""
     map_path: str
     """The map that it was localized in, for people."""
+    tracked: SearchContext | None = None
+    """Present when it was part of a stream."""
+    images: int = 1
+    """How many images were solved together; of more than one the bundle holds only the newest."""
 
 
 def write_bundle(path: Path, bundle: Bundle) -> None:
@@ -104,7 +120,14 @@ def _as_dict(bundle: Bundle) -> dict[str, Any]:
             None if bundle.map_from_camera is None else bundle.map_from_camera.tolist()
         ),
         'map': bundle.map_path,
+        'images': bundle.images,
+        'tracked': None if bundle.tracked is None else _context_as_dict(bundle.tracked),
     }
+
+
+def _context_as_dict(context: SearchContext) -> dict[str, Any]:
+    covariance = None if context.covariance is None else context.covariance.tolist()
+    return {'covariance': covariance, 'quick': context.quick, 'everywhere': context.everywhere}
 
 
 def _from_dict(values: dict[str, Any], image: NDArray[np.uint8]) -> Bundle:
@@ -125,16 +148,29 @@ def _from_dict(values: dict[str, Any], image: NDArray[np.uint8]) -> Bundle:
         detail=str(values['detail']),
         map_from_camera=_pose(values['map_from_camera']),
         map_path=str(values['map']),
+        tracked=_context(values.get('tracked')),
+        images=int(values.get('images', 1)),
     )
 
 
-def _pose(values: Any) -> Array | None:
+def _context(values: Any) -> SearchContext | None:
     if values is None:
         return None
-    pose = np.asarray(values, np.float64)
-    if pose.shape != (4, 4) or not np.all(np.isfinite(pose)):
-        raise ValueError('a pose is not 4x4 finite numbers')
-    return pose
+    covariance = _matrix(values['covariance'], 6, 'covariance')
+    return SearchContext(covariance, bool(values['quick']), bool(values['everywhere']))
+
+
+def _pose(values: Any) -> Array | None:
+    return _matrix(values, 4, 'pose')
+
+
+def _matrix(values: Any, size: int, what: str) -> Array | None:
+    if values is None:
+        return None
+    matrix = np.asarray(values, np.float64)
+    if matrix.shape != (size, size) or not np.all(np.isfinite(matrix)):
+        raise ValueError(f'a {what} is not {size}x{size} finite numbers')
+    return matrix
 
 
 def _bytes(path: Path, limit: int) -> bytes:

@@ -42,7 +42,12 @@ class JointLocalizer:
         self._solver: WindowSolver = localizer.window_solver()
 
     def localize(self, window: Window) -> JointLocalization:
-        """Find where the rig is at the newest moment of a window, or a reason why not."""
+        """
+        Find where the rig is at the newest moment of a window, or a reason why not.
+
+        Where odometry jumped within the window, only what came after that counts; if that is
+        enough, the window is cut there.
+        """
         with self._localizer.threads:
             clock = StageClock()
             moments = window.moments
@@ -50,7 +55,14 @@ class JointLocalizer:
                 return self._result([], Reason.NO_TEXTURE, moments, clock)
             with clock('joint'):
                 found = self._solver.solve(moments, window.ties())
-            return self._judged(found, moments, clock)
+                old = found[0].contradicted if found else 0
+                if old:
+                    moments = moments[old:]
+                    found = self._solver.solve(moments, window.ties()[old:])
+            result = self._judged(found, moments, clock)
+            if old and result.localized:
+                window.cut(old)
+            return result
 
     def localize_rig(
         self,
@@ -169,6 +181,7 @@ def joint_result(
         covariance=best.covariance if best and accepted else None,
         inliers=best.evidence.inliers if best else 0,
         distinct=best.evidence.distinct if best else 0,
+        distinct_by_moment=best.distinct_by_moment if best else (),
         images=sum(len(moment.mounted) for moment in moments),
         keypoints=tuple(
             mounted.observation.features.keypoints[matches.keypoint] for mounted, matches in matched

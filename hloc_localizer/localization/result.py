@@ -143,6 +143,8 @@ class JointLocalization:
     """Those whose match stood out from all others before a pose was known."""
     images: int
     """How many images took part."""
+    distinct_by_moment: tuple[int, ...] = ()
+    """``distinct`` at each moment that took part, oldest first; several may show one point."""
     keypoints: tuple[NDArray[np.float32], ...] = ()
     """For each image of the newest moment (M, 2) pixels of the keypoints that agree."""
     points: tuple[NDArray[np.float64], ...] = ()

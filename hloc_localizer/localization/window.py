@@ -69,6 +69,11 @@ class Window:
         """Forget everything, as after the odometry jumped."""
         self._moments.clear()
 
+    def cut(self, oldest: int) -> None:
+        """Forget the oldest moments."""
+        for _ in range(min(oldest, len(self._moments))):
+            self._moments.popleft()
+
     @property
     def moments(self) -> tuple[Moment, ...]:
         """The moments, oldest first."""

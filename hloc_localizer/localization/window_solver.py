@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.generalized_pose import RigView, estimate_generalized_pose, propose
-from hloc_localizer.geometry.pose_chain import ChainPose, Tie, refine_chain
+from hloc_localizer.geometry.pose_chain import ChainPose, Tie, refine_chain, tie_residuals
 from hloc_localizer.localization.acceptance import Evidence, found_in_cells, largest_sigmas
 from hloc_localizer.localization.hypothesis import PoseSolver, widened
 from hloc_localizer.localization.observation import Observation
@@ -28,6 +28,9 @@ Array = NDArray[np.float64]
 _TRIED = 3
 """Poses that get a second look."""
 
+_BENT = 22.46
+"""What the squared error of a motion exceeds once in a thousand, in standard deviations."""
+
 
 @dataclass(frozen=True)
 class JointHypothesis:
@@ -40,6 +43,8 @@ class JointHypothesis:
     """The poses at all moments, oldest first."""
     distinct_by_moment: tuple[int, ...]
     """Map points at each moment that stood out before a pose was known and agree with it."""
+    contradicted: int
+    """How many of the oldest moments do not fit to the others, as after odometry jumped."""
     newest: tuple[PointMatches, ...]
     """The matches that agree, for each image of the newest moment."""
     evidence: Evidence
@@ -86,10 +91,11 @@ class WindowSolver:
             self._as_one_rig(moments, ties), self._options.absolute_pose
         )
         least = self._options.accept.max_rival * found[0].score if found else 0.0
+        fewest = self._options.accept.min_distinct
         hypotheses = [
             self._looked_again(moments, ties, pose.map_from_rig)
             for pose in found[:_TRIED]
-            if pose.score >= least
+            if pose.score >= least and sum(int(mask.sum()) for mask in pose.inliers) >= fewest
         ]
         return sorted(
             (one for one in hypotheses if one is not None),
@@ -163,9 +169,52 @@ class WindowSolver:
                 return None
             poses, radius = list(chain.map_from_rigs), 0.5 * self._options.guided.radius_px
         assert chain is not None
-        return self._weighed(looks, chain)
+        return self._weighed(looks, chain, ties)
 
-    def _weighed(self, looks: Sequence[Sequence[SecondLook]], chain: ChainPose) -> JointHypothesis:
+    def _contradicted(
+        self,
+        looks: Sequence[Sequence[SecondLook]],
+        chain: ChainPose,
+        ties: Sequence[Tie],
+        distinct: Sequence[NDArray[np.intp]],
+    ) -> int:
+        """
+        Count the oldest moments that do not belong to the motion of the newest one.
+
+        Either the images bend the odometry by more than it errs (chi-square of six degrees of
+        freedom), or what a moment shows explains a pose elsewhere well, and this one badly. If that
+        holds for the newest moments themselves, this pose is of the time before a jump.
+        """
+        bent = np.sum(tie_residuals(ties, np.array(chain.map_from_rigs)) ** 2, axis=1)
+        first = max((int(index) + 1 for index in np.flatnonzero(bent > _BENT)), default=0)
+        outvoted = [
+            self._is_outvoted(at, len(agreeing))
+            for at, agreeing in zip(looks, distinct, strict=True)
+        ]
+        if outvoted[-1]:
+            fitting = [index for index, wrong in enumerate(outvoted) if not wrong]
+            return max(first, fitting[-1] + 1 if fitting else 0)
+        return max(first, max((i + 1 for i, wrong in enumerate(outvoted) if wrong), default=0))
+
+    def _is_outvoted(self, at: Sequence[SecondLook], agreeing: int) -> bool:
+        """Tell whether the images of a moment explain another pose far better."""
+        own = max((self._best_alone(look.mounted) for look in at), default=0)
+        accept = self._options.accept
+        return own >= accept.min_distinct and agreeing <= accept.max_rival * own
+
+    def _best_alone(self, mounted: MountedObservation) -> int:
+        """Return how many matches of an image agree with its own best pose."""
+        prepared, observation = self._prepare(mounted.observation), mounted.observation
+        alone = dataclasses.replace(mounted, rig_from_camera=np.eye(4))
+        counts = (
+            len(self._looks.agreeing(alone, observation.first_matches, pose))
+            for pose in prepared.proposals
+        )
+        return max(counts, default=0)
+
+    def _weighed(
+        self, looks: Sequence[Sequence[SecondLook]], chain: ChainPose, ties: Sequence[Tie]
+    ) -> JointHypothesis:
         """Collect the evidence of all moments for the poses of a chain."""
         shares, inliers, distinct = [np.zeros(0)], [_NO_POINTS], []
         newest: list[PointMatches] = []
@@ -194,6 +243,7 @@ class WindowSolver:
             covariance=covariance,
             map_from_rigs=chain.map_from_rigs,
             distinct_by_moment=tuple(len(one) for one in distinct),
+            contradicted=self._contradicted(looks, chain, ties, distinct),
             newest=tuple(newest),
             evidence=Evidence(
                 inliers=len(np.unique(np.concatenate(inliers))),

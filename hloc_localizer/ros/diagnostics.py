@@ -44,6 +44,7 @@ def frame_status(name: str, result: FrameResult, latency_ms: float) -> Diagnosti
         'reason': result.reason.value,
         'detail': result.detail,
         'inliers': result.inliers,
+        'images': result.images,
         'matches': 0 if localization is None else localization.matches,
         'candidates': '' if localization is None else ' '.join(localization.candidates),
         'success_probability': _probability(result),

@@ -92,6 +92,8 @@ class FailureRecorder:
                 detail=result.detail,
                 map_from_camera=localization.map_from_camera if localization else None,
                 map_path=self._map_path,
+                tracked=result.search,
+                images=result.images,
             ),
         )
         self._forget_oldest()

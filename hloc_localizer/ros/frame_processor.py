@@ -181,7 +181,7 @@ class FrameProcessor:
         camera_prior = None if base_prior is None else base_prior @ first.body_from_camera
         if len(images) == 1 or self._joint is None:
             localization = self._localizer.localize(first.image, first.camera, camera_prior)
-            counts = {first.name: localization.inliers}
+            counts, together = {first.name: localization.inliers}, 1
         else:
             joint = self._joint.localize_rig(
                 [one.image for one in images],
@@ -190,10 +190,11 @@ class FrameProcessor:
                 base_prior,
             )
             localization = joint.of_camera(0, first.body_from_camera)
+            together = joint.images
             numbers = joint.inliers_by_image or (0,) * len(images)
             counts = dict(zip((one.name for one in images), numbers, strict=True))
         found = replace(found, localization=localization, prior=camera_prior)
-        found = replace(found, parts=_parts(images, counts))
+        found = replace(found, parts=_parts(images, counts), images=together)
         if localization.map_from_camera is None or localization.covariance is None:
             return _refused(found, localization.reason)
         map_from_camera = localization.map_from_camera
@@ -248,6 +249,8 @@ def _as_part_of_stream(
         prior=tracked.prior,
         odom_from_base=streamed.odom_from_base,
         odometry_problem=streamed.odometry_problem,
+        search=tracked.search,
+        images=tracked.images,
         parts=_parts(images, tracked.inliers),
     )
     if tracked.body is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization.bundle import SearchContext
 from hloc_localizer.localization.result import Alternative, Localization, Reason
 from hloc_localizer.localization.tracking import State
 
@@ -62,6 +63,10 @@ class FrameResult:
     """(4, 4) at the stamp, where it is known already."""
     odometry_problem: str = ''
     """Why it is not known."""
+    search: SearchContext | None = None
+    """How the tracker searched for it; None without one."""
+    images: int = 1
+    """How many images were solved together, those of other cameras and moments among them."""
     parts: tuple[CameraPart, ...] = ()
     """What each of several cameras contributed; empty where there is one camera."""
 

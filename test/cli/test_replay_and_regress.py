@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from hloc_localizer.cli import main
 from hloc_localizer.geometry.trajectory import Trajectory
 from hloc_localizer.localization import Localizer
-from hloc_localizer.localization.bundle import Bundle, write_bundle
+from hloc_localizer.localization.bundle import Bundle, read_bundle, write_bundle
+from hloc_localizer.localization.tracking import TrackedFrame, TrackingLocalizer
 from hloc_localizer.maps import Map
-from hloc_localizer.sources import open_source
+from hloc_localizer.sources import SourceOptions, open_source
 from hloc_localizer.sources.tum import read_tum, write_tum
 
 
@@ -84,3 +86,77 @@ def test_a_recording_gives_the_same_poses_to_the_last_bit_and_changes_are_found(
     assert len(lines) == 2
     assert lines[0].endswith('not expected to be localized')
     assert 'moved by 0.010000 m' in lines[1]
+
+
+@pytest.fixture(scope='module')
+def stream(
+    lounge_map: Path, shared_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[tuple[Path, TrackedFrame]]:
+    """Return bundles of all images of a tracked walk, and what the tracker said of each."""
+    folder = tmp_path_factory.mktemp('stream')
+    options = SourceOptions(poses='none', start_s=9.0, duration_s=2.4)
+    source = open_source(shared_data / 'data' / 'lounge' / 'revisit', options)
+    (camera,) = source.cameras.values()
+    tracking = TrackingLocalizer(Localizer(Map.load(lounge_map)))
+    kept = []
+    for number, frame in enumerate(source.frames()):
+        # Darkness in between, so that the whole map is searched again.
+        image = np.zeros_like(frame.image) if number == 4 else frame.image
+        tracked = tracking.localize(
+            image, camera, frame.stamp_ns, odom_from_body=frame.odom_from_camera
+        )
+        path = folder / f'frame_{number:02d}'
+        write_bundle(
+            path,
+            Bundle(
+                frame.stamp_ns, image, camera, tracked.prior, tracked.reason.value, '',
+                tracked.image.map_from_camera, str(lounge_map),
+                tracked=tracked.search, images=tracked.images,
+            ),
+        )  # fmt: skip
+        kept.append((path, tracked))
+    return kept
+
+
+def test_frames_of_a_stream_are_searched_for_as_they_were(
+    stream: list[tuple[Path, TrackedFrame]], lounge_map: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searches = [tracked.search for _, tracked in stream if tracked.search is not None]
+    assert {search.everywhere for search in searches} == {True, False}
+    assert {search.quick for search in searches} == {True, False}
+    paths = [str(path) for path, _ in stream]
+    assert main(['replay', *paths, '--map', str(lounge_map), '--track', '--check']) == 0
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert summary == f'{len(stream)} frames, 0 with another result than recorded'
+    assert sum('; 0.000000 m, 0.000000 rad from' in line for line in lines) >= 8
+    # Alone, an image that was reduced for a quick look gives another pose.
+    assert main(['replay', *paths, '--map', str(lounge_map), '--check']) == 1
+
+
+def test_what_was_solved_together_is_told_and_not_compared(
+    stream: list[tuple[Path, TrackedFrame]],
+    tmp_path: Path,
+    lounge_map: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bundle = dataclasses.replace(read_bundle(stream[0][0]), images=3, map_from_camera=None)
+    write_bundle(tmp_path / 'one', bundle)
+    assert read_bundle(tmp_path / 'one').images == 3
+    command = ['replay', str(tmp_path / 'one'), '--map', str(lounge_map), '--track', '--check']
+    assert main(command) == 0
+    assert 'with 3 images together' in capsys.readouterr().out
+
+
+def test_a_tracked_recording_gives_the_same_poses_to_the_last_bit(
+    lounge_map: Path, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = str(shared_data / 'data' / 'lounge' / 'revisit')
+    command = ['regress', str(lounge_map), bag, '--track', '--set', 'source.duration_s=5']
+    exact = ['--tolerance-m', '0', '--tolerance-deg', '0']
+    tracked = tmp_path / 'tracked.tum'
+    assert main([*command, *exact, '--write', str(tracked)]) == 0
+    assert 'all as expected' in capsys.readouterr().out
+    # Odometry carries the pose where images alone give none.
+    command.remove('--track')
+    assert main([*command, '--expect', str(tracked)]) == 1
+    assert 'no longer localized' in capsys.readouterr().out

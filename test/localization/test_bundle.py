@@ -17,6 +17,7 @@ from hloc_localizer.localization.bundle import (
     FRAME_NAME,
     IMAGE_NAME,
     Bundle,
+    SearchContext,
     read_bundle,
     write_bundle,
 )
@@ -49,6 +50,25 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, colour: bool) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ['one']
 
 
+@pytest.mark.parametrize('covariance', [None, np.diag([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])])
+def test_how_a_frame_of_a_stream_was_searched_for_is_kept(
+    tmp_path: Path, covariance: np.ndarray | None
+) -> None:
+    context = SearchContext(covariance, quick=True, everywhere=False)
+    write_bundle(tmp_path / 'one', dataclasses.replace(_bundle(), tracked=context, images=4))
+    read = read_bundle(tmp_path / 'one')
+    assert read.images == 4
+    assert read.tracked is not None
+    assert (read.tracked.quick, read.tracked.everywhere) == (True, False)
+    np.testing.assert_array_equal(read.tracked.covariance, covariance)
+    # One that was written before streams were kept is read, too.
+    values = json.loads((tmp_path / 'one' / FRAME_NAME).read_text())
+    del values['tracked'], values['images']
+    (tmp_path / 'one' / FRAME_NAME).write_text(json.dumps(values))
+    read = read_bundle(tmp_path / 'one')
+    assert (read.tracked, read.images) == (None, 1)
+
+
 def test_nothing_is_left_of_a_bundle_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='JSON'):
         write_bundle(
@@ -68,6 +88,9 @@ def test_nothing_is_left_of_a_bundle_that_cannot_be_written(tmp_path: Path) -> N
         ('prior', 'abc'),
         ('stamp_ns', None),
         ('map_from_camera', [[float('inf')] * 4] * 4),
+        ('tracked', 'abc'),
+        ('tracked', {'covariance': [[1.0]], 'quick': True, 'everywhere': False}),
+        ('images', 'some'),
     ],
 )
 def test_values_that_cannot_be_are_refused(tmp_path: Path, name: str, value: Any) -> None:

@@ -64,6 +64,12 @@ class Found:
     """What the images matched in the whole map, where it was searched."""
     images: int = 1
     """How many images were solved together."""
+    quick: bool = True
+    """Whether reduced images were enough for it, where there were such."""
+    witnesses: int = 1
+    """As how many single images they count."""
+    since_ns: int | None = None
+    """Stamp of the oldest of them, where they are of several moments."""
 
 
 class MomentSearch:

@@ -162,6 +162,11 @@ class TrackingOptions(Options):
         0.3, 'While images give no pose, the whole map is searched as often as this.',
         minimum=0.0, maximum=3600.0,
     )  # fmt: skip
+    use_window: bool = option(
+        True,
+        'While there is no pose, or it is about to be lost, solve the images of the last seconds '
+        'together, tied by odometry (localization.window).',
+    )
     max_image_size: int = option(
         400,
         'Longest side to which images are reduced that are sought near a prediction (sift).',

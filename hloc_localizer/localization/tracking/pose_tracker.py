@@ -55,6 +55,10 @@ class Fix:
     """Whether the prediction had no part in it: only then can it overrule the prediction."""
     strong: bool = False
     """Whether it may be the first one without a second that agrees."""
+    witnesses: int = 1
+    """How many images, taken apart from each other, it rests on as firmly as on one."""
+    since_ns: int | None = None
+    """Stamp of the oldest of them, where there are several: none may bear witness twice."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class _Rival:
     count: int
     counted: Array
     """(4, 4) where the last of them that counts was taken."""
+    counted_ns: int
+    """When."""
 
 
 class PoseTracker:
@@ -170,6 +176,12 @@ class PoseTracker:
             return Verdict.ENTERED
         return self._consider_rival(fix)
 
+    def accepts(self, fix: Fix) -> bool:
+        """Tell whether a pose would enter at once, without others that agree with it."""
+        if self._estimate is not None:
+            return self._agrees(self._estimate, fix)
+        return fix.strong and self._certain_enough(self._measured(fix))
+
     def _move(self, seconds: float, odom_from_body: Array | None) -> None:
         """Move the estimate and its rival as the odometry says, or let them become uncertain."""
         motion, drift = np.eye(4), self.options.drift
@@ -248,16 +260,22 @@ class PoseTracker:
 
     def _joined(self, rival: _Rival | None, fix: Fix) -> _Rival:
         """Count a pose with those before it, if it agrees and shows something new."""
-        pose = fix.estimate.map_from_body
+        pose, stamp_ns = fix.estimate.map_from_body, self._stamp_ns
+        assert stamp_ns is not None
         if rival is None or not self._agrees(rival.estimate, fix):
-            return _Rival(self._measured(fix), 1, pose)
+            return _Rival(self._measured(fix), fix.witnesses, pose, stamp_ns)
+        if fix.since_ns is not None and fix.since_ns <= rival.counted_ns:
+            # It holds what was counted before, and more.
+            count = max(rival.count, fix.witnesses)
+            return _Rival(self._measured(fix), count, pose, stamp_ns)
         metres, radians = transforms.pose_distance(rival.counted, pose)
         options = self.options
         far = metres >= options.confirm_after_m
         if not (far or np.degrees(radians) >= options.confirm_after_deg):
-            return rival
+            alone = _Rival(self._measured(fix), fix.witnesses, pose, stamp_ns)
+            return alone if fix.witnesses > rival.count else rival
         estimate = rival.estimate.corrected(self._measured(fix))
-        return _Rival(estimate, rival.count + 1, pose)
+        return _Rival(estimate, rival.count + fix.witnesses, pose, stamp_ns)
 
     def _certain_enough(self, first: PoseEstimate) -> bool:
         return (

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization.bundle import Bundle, SearchContext
 from hloc_localizer.localization.localizer import Localizer
 from hloc_localizer.localization.result import Localization, Reason, Status, refused
 from hloc_localizer.localization.tracking.estimate import PoseEstimate
@@ -22,6 +23,7 @@ from hloc_localizer.localization.tracking.moment_search import (
 )
 from hloc_localizer.localization.tracking.options import TrackingOptions
 from hloc_localizer.localization.tracking.pose_tracker import Fix, PoseTracker, State, Verdict
+from hloc_localizer.localization.tracking.recent_moments import RecentMoments
 from hloc_localizer.numeric_threads import NumericThreads
 
 Array = NDArray[np.float64]
@@ -47,6 +49,10 @@ class TrackedFrame:
     """(4, 4) ``map_from_camera`` that was predicted or supposed."""
     inliers: Mapping[str, int] = field(default_factory=dict)
     """Of the image of each camera, by the camera's name."""
+    search: SearchContext | None = None
+    """How it was searched for."""
+    images: int = 1
+    """How many images were solved together, those of other cameras and moments among them."""
 
     def seen_from(self, body_from_camera: Array) -> TrackedFrame:
         """Return the same for another camera of the moment."""
@@ -82,12 +88,14 @@ class TrackingLocalizer:
         self._search = MomentSearch(localizer, self.options.guided)
         self._quick_front_end = localizer.quick_front_end(self.options.max_image_size)
         self._threads = NumericThreads.for_one_operation(localizer.options.threads)
+        self._recent = RecentMoments(localizer, self.options)
         self._searched_ns: int | None = None
         self._stamps_ns: dict[str, int] = {}
 
     def reset(self) -> None:
         """Forget the stream: time jumped back."""
         self.tracker.reset()
+        self._recent.clear()
         self._searched_ns = None
         self._stamps_ns = {}
 
@@ -155,20 +163,53 @@ class TrackingLocalizer:
         with self._threads:
             quick = self._quick_front_end if self._quick_look_suffices(stamp_ns) else None
             views, failed = self._prepared(images, quick)
-            self.tracker.advance(
-                stamp_ns, odom_from_body() if callable(odom_from_body) else odom_from_body
-            )
+            odometry = odom_from_body() if callable(odom_from_body) else odom_from_body
+            self.tracker.advance(stamp_ns, odometry)
             if supposed is not None:
                 self.tracker.suppose(supposed)
             prediction = self.tracker.prediction
+            supposed_only = prediction is not None and not self.tracker.proven
             found = self._find(views, stamp_ns) if views else Found(failed[0], None, False)
+            found = dataclasses.replace(found, quick=found.quick and quick is not None)
+            found = self._with_those_before(found, stamp_ns, odometry)
         verdict = self.tracker.correct(self._fix(found))
+        if verdict in (Verdict.ENTERED, Verdict.JUMPED):
+            self._recent.clear()
         mounting = views[0].body_from_camera if views else images[0].body_from_camera
         frame = self._frame(found, verdict, mounting)
         counts = found.inliers or (0,) * len(views)
         inliers = {view.name: count for view, count in zip(views, counts, strict=True)}
-        prior = None if prediction is None else prediction.map_from_body @ mounting
-        return dataclasses.replace(frame, prior=prior, inliers=inliers)
+        expected = None if prediction is None else prediction.seen_from(mounting)
+        used = expected is not None and (supposed_only or not found.everywhere)
+        covariance = expected.covariance if expected is not None and used else None
+        return dataclasses.replace(
+            frame,
+            prior=None if expected is None else expected.map_from_body,
+            inliers=inliers,
+            search=SearchContext(covariance, found.quick, found.everywhere),
+            images=found.images,
+        )
+
+    def search_again(self, bundle: Bundle) -> Localization:
+        """
+        Localize a recorded image of a stream as it was then, whatever is known of this stream.
+
+        :param bundle: one with :attr:`Bundle.tracked`.
+        """
+        context = bundle.tracked
+        assert context is not None
+        with self._threads:
+            front_end = self._quick_front_end if context.quick else None
+            query = self.localizer.prepare(bundle.image, bundle.camera, front_end)
+            if isinstance(query, Localization):
+                return query
+            views = [MountedQuery('', query, np.eye(4))]
+            predicted = None
+            if bundle.prior is not None and context.covariance is not None:
+                predicted = PoseEstimate(bundle.prior, context.covariance)
+            if predicted is not None and not context.everywhere:
+                return self._search.near(views, predicted).image
+            return self._search.everywhere(views, predicted).image
 
     def _quick_look_suffices(self, stamp_ns: int) -> bool:
         """Tell whether an image can be reduced: it is only looked at near a good prediction."""
@@ -201,11 +242,33 @@ class TrackingLocalizer:
         near = self._search.near(views, prediction)
         if tracker.state is State.LOCALIZED and near.image.reason is Reason.UNPREDICTABLE:
             # A slow camera without odometry: each image has to be searched for.
-            return self._everywhere(self._whole(views), stamp_ns)
+            found = self._everywhere(self._whole(views), stamp_ns)
+            return dataclasses.replace(found, quick=False)
         if (near.body is not None and not tracker.doubted) or not due:
             return near
         found = self._everywhere(views, stamp_ns)
         return found if found.body is not None or near.body is None else near
+
+    def _with_those_before(self, found: Found, stamp_ns: int, odometry: Array | None) -> Found:
+        """Solve the moments since the last pose together where the newest is not enough."""
+        fix = self._fix(found)
+        enters = fix is not None and self.tracker.accepts(fix)
+        if not self.options.use_window or enters or not found.everywhere or not found.mounted:
+            return found
+        self._recent.add(stamp_ns, odometry, found)
+        together = None if self._is_sure_enough() else self._recent.solve(found)
+        return found if together is None else together
+
+    def _is_sure_enough(self) -> bool:
+        """Tell whether odometry can carry the pose on: solving a window takes its time."""
+        published = self.tracker.published
+        if published is None:
+            return False
+        options = self.options
+        return (
+            published.position_sigma_m < _SURE * options.max_position_sigma_m
+            and published.rotation_sigma_deg < _SURE * options.max_rotation_sigma_deg
+        )
 
     def _whole(self, quick: Sequence[MountedQuery]) -> list[MountedQuery]:
         """Prepare anew what was reduced for a quick look; what then fails stays as it was."""
@@ -248,6 +311,8 @@ class TrackingLocalizer:
             PoseEstimate(found.body.map_from_body, found.body.covariance * factor),
             searched_everywhere=found.everywhere,
             strong=found.image.inliers >= self.options.strong_inliers and not by_network,
+            witnesses=found.witnesses,
+            since_ns=found.since_ns,
         )
 
     def _frame(self, found: Found, verdict: Verdict | None, mounting: Array) -> TrackedFrame:
@@ -263,3 +328,7 @@ class TrackingLocalizer:
             body=body,
             camera=None if body is None else body.seen_from(mounting),
         )
+
+
+_SURE = 0.5
+"""A pose whose standard deviations are below this share of their bounds needs no window."""

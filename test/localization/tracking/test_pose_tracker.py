@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -83,6 +85,32 @@ def test_a_weak_first_pose_waits_for_one_that_agrees_from_elsewhere() -> None:
     assert robot.tracker.published is None
     assert robot.step(fix(pose(0.2, 0.06), strong=False)) is Verdict.ENTERED
     assert robot.error_m() < 1e-3
+
+
+def test_a_pose_of_several_images_counts_as_many_witnesses() -> None:
+    robot = Robot()
+    together = dataclasses.replace(fix(pose(0.1, 0.03), strong=False), witnesses=2)
+    assert robot.step(together) is Verdict.ENTERED
+    robot = Robot()
+    robot.good()
+    wrong = dataclasses.replace(fix(pose(4.0, 90.0)), witnesses=2)
+    assert robot.step(wrong) is Verdict.DISAGREES
+    assert robot.step(dataclasses.replace(wrong, witnesses=3)) is Verdict.JUMPED
+
+
+def test_no_image_bears_witness_twice() -> None:
+    robot = Robot()
+    assert robot.step(fix(pose(0.1, 0.03), strong=False)) is Verdict.WAITS
+    counted_ns = robot.stamp_ns
+    for _ in range(3):  # windows that hold the image that was counted
+        where = pose(robot.x + 0.1, 0.3 * (robot.x + 0.1))
+        held = dataclasses.replace(fix(where, strong=False), since_ns=counted_ns)
+        assert robot.step(held) is Verdict.WAITS
+        assert robot.tracker.published is None
+        counted_ns = robot.stamp_ns
+    where = pose(robot.x + 0.1, 0.3 * (robot.x + 0.1))
+    others = dataclasses.replace(fix(where, strong=False), since_ns=robot.stamp_ns + 1)
+    assert robot.step(others) is Verdict.ENTERED
 
 
 def test_weak_first_poses_that_disagree_are_never_published() -> None:
