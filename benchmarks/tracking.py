@@ -183,25 +183,28 @@ def _begun_anywhere(
     frames: list[Frame],
     references: References,
     source: Any,
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Follow the revisit from every sixth frame on: a good start is no matter of luck."""
     camera = next(iter(source.cameras.values()))
     posed = near = false = 0
+    waited = []
     for begin in range(0, len(frames) - 10, 6):
         stream, started = TrackingLocalizer(localizer, options), False
+        waited.append(0)
         for frame in frames[begin:]:
             tracked = stream.localize(
                 frame.image, camera, frame.stamp_ns, odom_from_body=frame.odom_from_camera
             )
             started = started or tracked.camera is not None
             posed += started
+            waited[-1] += not started
             if tracked.camera is not None:
                 pose = tracked.camera.map_from_body
                 metres, radians = transforms.pose_distance(pose, _true(frame, references))
                 degrees = np.degrees(radians)
                 near += bool(metres <= 0.25 and degrees <= 2.0)
                 false += bool(metres > FALSE_FIX_M or degrees > FALSE_FIX_DEG)
-    return {'frames': posed, 'near': near, 'false': false}
+    return {'frames': posed, 'near': near, 'false': false, 'waited': waited}
 
 
 def _others(
@@ -289,6 +292,9 @@ def _rows(measured: dict[str, Any], *, learned: bool) -> Iterator[Row]:
     yield at_least('`revisit` begun anywhere: within 0.25 m, 2 deg [%]',
                    100 * begun['near'] / max(begun['frames'], 1), None)  # fmt: skip
     yield at_most('`revisit` begun anywhere: false poses', begun['false'], 0, 'd')
+    waited = sorted(begun['waited'])
+    yield Row('`revisit` begun anywhere: images before the first pose', '',
+              f'median {waited[len(waited) // 2]}, most {waited[-1]}', None)  # fmt: skip
     yield at_most(f'poses in {others["images"]} images of other places', others['poses'], 0, 'd')
     yield at_most('the same just after a fix: poses that entered', others['entered'], 0, 'd')
     for name, numbers in (('query', query), ('revisit', revisit)):
