@@ -45,7 +45,7 @@ def test_refused_frames_are_localized_together(lounge_map: Path, shared_data: Pa
             assert expected is not None
             distance, angle = pose_distance(together.map_from_rig, expected)
             assert distance < 0.15
-            assert np.degrees(angle) < 2.0
+            assert np.degrees(angle) < 2.5
             localized += not alone.localized
     assert localized >= 2
     # With one weak frame there is nothing to add up.
