@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,8 +209,26 @@ def _write_model(source: Path, target: Path, names: set[str]) -> None:
     from hloc_localizer.maps.colmap_model import read_colmap_model
 
     reconstruction = read_colmap_model(source).reconstruction
+    _separate(reconstruction)
     frames = {image.frame_id for image in reconstruction.images.values() if image.name not in names}
     for frame in sorted(frames):
         reconstruction.deregister_frame(frame)
     target.mkdir()
     reconstruction.write_binary(target)
+
+
+def _separate(reconstruction: Any) -> None:
+    """Give each image a frame of its own: with one of a rig, COLMAP takes the others out too."""
+    import pycolmap
+
+    rigs, frames = [], []
+    for camera_id in reconstruction.cameras:
+        rig = pycolmap.Rig(rig_id=camera_id)
+        rig.add_ref_sensor(pycolmap.sensor_t(pycolmap.SensorType.CAMERA, camera_id))
+        rigs.append(rig)
+    for image_id, image in sorted(reconstruction.images.items()):
+        frame = pycolmap.Frame(frame_id=image_id, rig_id=image.camera_id)
+        frame.add_data_id(image.data_id)
+        frame.rig_from_world = image.cam_from_world()
+        frames.append(frame)
+    reconstruction.set_rigs_and_frames(rigs, frames)

@@ -14,6 +14,8 @@ from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.alignment import align_points
 from hloc_localizer.mapping import build_map
 from hloc_localizer.mapping.options import BuildOptions
+from hloc_localizer.mapping.prune import prune_map
+from hloc_localizer.mapping.report import BuildReport
 from hloc_localizer.maps import Map
 from hloc_localizer.maps.colmap_model import read_colmap_model
 from hloc_localizer.sources import open_source, open_sources
@@ -43,10 +45,18 @@ def refused(path: Path, tmp_path: Path, options: BuildOptions = STEREO) -> str:
     return str(told.value)
 
 
-def test_a_bag_of_a_stereo_camera_becomes_a_metric_map(drive: StereoDrive, tmp_path: Path) -> None:
-    source = open_source(drive.write(tmp_path / 'drive'), STEREO.source)
-    report = build_map(source, tmp_path / 'map', STEREO)
-    loaded = Map.load(tmp_path / 'map')
+@pytest.fixture(scope='module')
+def built(drive: StereoDrive, tmp_path_factory: pytest.TempPathFactory) -> tuple[Map, BuildReport]:
+    folder = tmp_path_factory.mktemp('stereo')
+    source = open_source(drive.write(folder / 'drive'), STEREO.source)
+    report = build_map(source, folder / 'map', STEREO)
+    return Map.load(folder / 'map'), report
+
+
+def test_a_bag_of_a_stereo_camera_becomes_a_metric_map(
+    drive: StereoDrive, built: tuple[Map, BuildReport]
+) -> None:
+    loaded, report = built
     assert loaded.manifest.metric
     assert loaded.manifest.methods['scale'] == 'rig'
     assert 'metric by rig (+-' in report.scale
@@ -66,9 +76,24 @@ def test_a_bag_of_a_stereo_camera_becomes_a_metric_map(drive: StereoDrive, tmp_p
                 transforms.invert(poses[left]) @ poses[right], LEFT_FROM_RIGHT
             )
             assert moved < 1e-5
-    model = read_colmap_model(tmp_path / 'map' / 'sfm').reconstruction
+    model = read_colmap_model(loaded.path / 'sfm').reconstruction
     assert model.num_rigs() == 1
     assert model.num_frames() == len(poses) // 2
+
+
+def test_pruning_takes_single_images_out_of_a_rig(
+    built: tuple[Map, BuildReport], tmp_path: Path
+) -> None:
+    prune_map(built[0], tmp_path / 'pruned', images=9)
+    names = set(Map.load(tmp_path / 'pruned').runtime.image_names)
+    assert len(names) == 9
+    model = read_colmap_model(tmp_path / 'pruned' / 'sfm')
+    assert {image.name for image in model.images} == names
+    before = {
+        image.name: image.map_from_camera
+        for image in read_colmap_model(built[0].path / 'sfm').images
+    }
+    assert all(np.allclose(image.map_from_camera, before[image.name]) for image in model.images)
 
 
 def test_recorded_poses_are_held_to_the_mounting_too(drive: StereoDrive, tmp_path: Path) -> None:
