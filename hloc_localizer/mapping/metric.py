@@ -161,8 +161,9 @@ def scale_from_rig(
         return None
     scale = float(np.median(ratios))
     spread = float(np.median(np.abs(np.array(seen) - scale)))
-    # Moments see the same points and have the same calibration: they do not average out.
-    return Scale(float(np.exp(scale)), 1.5 * spread, spread)
+    # Moments see the same points and have the same calibration: they do not average out. And the
+    # points have been fitted to the baseline already, which halves the spread.
+    return Scale(float(np.exp(scale)), 3.0 * spread, spread)
 
 
 def _stretch(points: Array, plane: Array, second_from_first: Array) -> float:

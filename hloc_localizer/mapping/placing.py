@@ -62,6 +62,7 @@ def place(
     if options.scale in ('auto', 'odometry'):
         scale = _scale_of_odometry(images, models[0], recorded, findings)
     if scale is not None:
+        _compare(scale, _scale_of_rig(images, models[0], rigs), findings)
         return join_by_odometry(images, models, recorded, matches, scale, findings)
     if options.scale == 'odometry':
         raise HlocLocalizerError(
@@ -69,6 +70,25 @@ def place(
             + (findings.notes[-1] if findings.notes else 'too few images have odometry')
         )
     return _alone(images, models, rigs, options, findings)
+
+
+def _scale_of_rig(
+    images: Sequence[MapImage], model: Model, rigs: Sequence[CameraRig]
+) -> metric.Scale | None:
+    return metric.scale_from_rig(images, model.images, model.poses, model.tracks, rigs)
+
+
+def _compare(odometry: metric.Scale, rig: metric.Scale | None, findings: Findings) -> None:
+    """Note where two ways to the scale contradict each other: one is wrong, and nobody knows it."""
+    if rig is None or rig.spread > _LARGEST_SPREAD:
+        return
+    ratio = odometry.metres_per_unit / rig.metres_per_unit
+    findings.alignment['odometry_scale_over_rig'] = ratio
+    if abs(np.log(ratio)) > _LARGEST_CONTRADICTION:
+        findings.notes.append(
+            f'by odometry the map is {ratio:.2f} times as large as by the mounting of the cameras; '
+            'odometry is believed: check it and /tf_static, or choose with --set metric.scale=rig'
+        )
 
 
 def _scale_of_odometry(
@@ -136,7 +156,7 @@ def _factor(
     if options.scale == 'distance':
         raise HlocLocalizerError('metric.scale is distance: give metric.known_distance_m')
     measured: dict[str, Callable[[], metric.Scale | None]] = {
-        'rig': lambda: metric.scale_from_rig(images, model.images, model.poses, model.tracks, rigs),
+        'rig': lambda: _scale_of_rig(images, model, rigs),
         'depth': lambda: metric.scale_from_depth(images, model.images, model.poses, model.tracks),
     }
     for method, measure in measured.items():
@@ -163,6 +183,7 @@ def _factor(
 
 
 _LARGEST_SPREAD = 0.2
+_LARGEST_CONTRADICTION = 0.05
 _MISSING = {
     'rig': (
         'the scale cannot be found from the mounting of the cameras: too few moments at which '

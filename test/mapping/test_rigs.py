@@ -140,6 +140,22 @@ def test_cameras_that_are_not_triggered_together_hold_nothing(tmp_path: Path) ->
     ]
 
 
+def test_odometry_that_contradicts_the_baseline_is_told(scene: Scene, tmp_path: Path) -> None:
+    larger = scene.poses.copy()
+    larger[:, :3, 3] *= 1.2
+    images = [
+        dataclasses.replace(image, odom_from_camera=pose)
+        for image, pose in zip(blind(scene.images), larger, strict=True)
+    ]
+    found = placed(images, near_matches(scene), tmp_path)
+    assert found.alignment['odometry_scale_over_rig'] == pytest.approx(1.2, abs=0.01)
+    assert any('1.20 times as large as by the mounting' in note for note in found.notes)
+    chosen = placed(images, near_matches(scene), tmp_path, **{'metric.scale': 'rig'})
+    assert chosen.methods['scale'] == 'rig'
+    truth = align_points(chosen.poses[:, :3, 3], scene.poses[:, :3, 3], with_scale=True)
+    assert truth.scale == pytest.approx(1.0, abs=0.005)
+
+
 def test_odometry_and_a_rig_go_together(scene: Scene, tmp_path: Path) -> None:
     images = [
         dataclasses.replace(image, odom_from_camera=pose)
@@ -147,6 +163,8 @@ def test_odometry_and_a_rig_go_together(scene: Scene, tmp_path: Path) -> None:
     ]
     found = placed(images, near_matches(scene), tmp_path)
     assert found.methods['scale'] == 'odometry'
+    assert found.alignment['odometry_scale_over_rig'] == pytest.approx(1.0, abs=0.005)
+    assert found.notes == ()
     assert held_rigs(images, list(found.poses), [RIG]) == [RIG]
     truth = align_points(found.poses[:, :3, 3], scene.poses[:, :3, 3])
     assert float(np.median(truth.residuals)) < 0.005

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.alignment import align_points
 from hloc_localizer.mapping import build_map
+from hloc_localizer.mapping.enough_images import RecordingWatch
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.prune import prune_map
 from hloc_localizer.mapping.report import BuildReport
 from hloc_localizer.maps import Map
 from hloc_localizer.maps.colmap_model import read_colmap_model
 from hloc_localizer.sources import open_source, open_sources
+from hloc_localizer.sources.frame import Frame
 
 STEREO = BuildOptions().with_values(
     {
@@ -118,6 +121,29 @@ def test_cameras_of_unknown_mounting_are_refused(drive: StereoDrive, tmp_path: P
     line = refused(path, tmp_path)
     assert line.startswith(f"{path}: it is not known how the cameras 'left' and 'right' are")
     assert 'record /tf_static, or choose one camera with --set source.image_topic=TOPIC' in line
+
+
+def test_odometry_of_each_camera_stands_in_for_a_mounting() -> None:
+    def frames(odometry: bool) -> Iterator[Frame]:
+        for number in range(8):
+            yield Frame(
+                name=f'{number}.jpg',
+                stamp_ns=number * 300_000_000,
+                image=np.zeros((30, 40), np.uint8),
+                camera_name=('left', 'right')[number % 2],
+                odom_from_camera=np.eye(4) if odometry else None,
+            )
+
+    class Moving:
+        rig_problem = 'the right camera turns'
+        pose_problem = ''
+
+        def __init__(self, odometry: bool) -> None:
+            self.frames = lambda: frames(odometry)
+
+    assert len(list(RecordingWatch(Moving(True), posed=False).frames())) == 8
+    with pytest.raises(InputError, match='the right camera turns'):
+        list(RecordingWatch(Moving(False), posed=False).frames())
 
 
 def test_bags_of_one_camera_each_are_no_rig(drive: StereoDrive, tmp_path: Path) -> None:
