@@ -27,6 +27,7 @@ from hloc_localizer.localization.places import (
     margin,
     neighbours_of,
     retrieve,
+    sessions_of,
 )
 from hloc_localizer.localization.point_matching import PointIndex
 from hloc_localizer.localization.result import Localization, Reason, Status, refused
@@ -75,6 +76,7 @@ class Localizer:
         self.options = calibrated_options(options or LocalizerOptions(), map.manifest.calibration)
         self.options.check()
         self._global_descriptors = map.runtime.global_descriptors.astype(np.float32)
+        self._sessions = sessions_of(map.runtime.image_names)
         self._index = PointIndex(map.runtime)
         self._open()
         self.threads = NumericThreads.for_one_operation(self.options.threads)
@@ -202,7 +204,9 @@ class Localizer:
             return refused(Reason.NO_TEXTURE, clock.stage_ms())
         with self.threads:
             count = self._matcher.candidates
-            candidates = retrieve(global_descriptor, self._global_descriptors, count)
+            candidates = retrieve(
+                global_descriptor, self._global_descriptors, count, self._sessions
+            )
             attempt = self._best_hypothesis(features, camera, candidates, None, clock)
         return self._result(features, attempt, candidates, clock)
 
@@ -243,6 +247,7 @@ class Localizer:
                 self._global_descriptor.describe(query.image, features),
                 self._global_descriptors,
                 self._matcher.candidates,
+                self._sessions,
             )
         attempt = self._best_hypothesis(features, camera, candidates, prior, clock)
         attempt = replace(attempt, reason=_cause(attempt.reason, query.image, features, candidates))

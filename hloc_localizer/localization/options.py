@@ -18,7 +18,9 @@ class RetrievalOptions(Options):
         minimum=1,
         maximum=500,
     )
-    candidates: int = option(14, 'Map images retrieved.', minimum=1, maximum=500)
+    candidates: int = option(
+        14, 'Map images retrieved, of each recording in the map.', minimum=1, maximum=500
+    )
     min_covisible: int = option(
         10, 'Points that two candidates share to be one place.', minimum=1, maximum=1000
     )

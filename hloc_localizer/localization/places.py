@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,16 +30,45 @@ def retrieve(
     global_descriptor: NDArray[np.float32],
     map_descriptors: NDArray[np.float32],
     count: int,
+    sessions: NDArray[np.intp] | None = None,
 ) -> Candidates:
     """
-    Find the map images most like a query.
+    Find the map images most like a query, so many of each session.
+
+    A recording that was added to a map must not crowd out what was found in the map alone.
 
     :param global_descriptor: (G,) of unit length.
     :param map_descriptors: (I, G).
+    :param sessions: (I,) the session of each image, see :func:`sessions_of`; None: one for all.
     """
     scores = map_descriptors @ global_descriptor
-    order = np.argsort(-scores, kind='stable')[:count]
+    order = np.argsort(-scores, kind='stable')
+    if sessions is not None:
+        own = sessions[order]
+        best = [np.flatnonzero(own == session)[:count] for session in np.unique(own)]
+        order = order[np.sort(np.concatenate(best))]
+        count *= _MOST_SESSIONS
+    order = order[:count]
     return Candidates(order, scores[order], scores, _stands_out(scores))
+
+
+_MOST_SESSIONS = 4
+"""No more images are retrieved than of so many sessions."""
+
+
+def sessions_of(image_names: Sequence[str]) -> NDArray[np.intp]:
+    """
+    Return the session (I,) of each image, by the first folder of its name.
+
+    Images of several recordings are named ``session/camera/stamp.jpg``, those of one alone
+    ``camera/stamp.jpg``, which are one session whatever the camera.
+    """
+    parts = [name.split('/') for name in image_names]
+    folders = [part[0] if len(part) > _OWN_FOLDER else '' for part in parts]
+    return np.unique(np.array(folders, object).astype(str), return_inverse=True)[1].reshape(-1)
+
+
+_OWN_FOLDER = 2
 
 
 def _stands_out(scores: NDArray[np.float32]) -> bool:

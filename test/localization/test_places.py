@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from synthetic_map import make_runtime
 
-from hloc_localizer.localization.places import group_by_place, margin, neighbours_of, retrieve
+from hloc_localizer.localization.places import (
+    group_by_place,
+    margin,
+    neighbours_of,
+    retrieve,
+    sessions_of,
+)
 from hloc_localizer.maps import RuntimeMap
 
 
@@ -37,6 +43,24 @@ def test_equally_similar_images_come_in_the_order_of_the_map() -> None:
     assert retrieve(same[0], same, 3).images.tolist() == [0, 1, 2]
     # A query without features is like nothing, and told so by its scores.
     np.testing.assert_array_equal(retrieve(np.zeros(4, np.float32), same, 2).scores, 0.0)
+
+
+def test_every_session_is_asked_for_its_own() -> None:
+    names = [*(f'camera/{i}.jpg' for i in range(4)), *(f'query/camera/{i}.jpg' for i in range(6))]
+    sessions = sessions_of(names)
+    assert sessions.tolist() == [0] * 4 + [1] * 6
+    assert sessions_of(['left/1.jpg', 'right/1.jpg']).tolist() == [0, 0]
+    assert sessions_of([]).tolist() == []
+    angles = np.radians([30.0, 20.0, 40.0, 50.0, 1.0, 2.0, 3.0, 4.0, 5.0, 60.0])
+    stored = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    query = np.array([1.0, 0.0], np.float32)
+    assert retrieve(query, stored, 3).images.tolist() == [4, 5, 6]
+    found = retrieve(query, stored, 3, sessions)
+    assert found.images.tolist() == [4, 5, 6, 1, 0, 2]
+    assert np.all(np.diff(found.scores) < 0.0)
+    # Of very many sessions the best images count.
+    many = retrieve(query, stored, 1, np.arange(10))
+    assert many.images.tolist() == [4, 5, 6, 7]
 
 
 def test_the_margin_is_to_the_best_image_of_another_place(runtime: RuntimeMap) -> None:
