@@ -46,6 +46,8 @@ class Extension:
     """(I,) standard deviations of the positions; of no meaning for images of the map."""
     keep_all: bool = True
     """Whether new images are kept that show little but points of the map."""
+    refine_map: bool = False
+    """Whether in the end the map's images, and its cameras, may move too."""
 
 
 def reconstruct_around(
@@ -56,7 +58,7 @@ def reconstruct_around(
     threads: int,
 ) -> tuple[pycolmap.Reconstruction, NDArray[np.intp]]:
     """
-    Triangulate all images and refine the new ones; those of the map do not move.
+    Triangulate all images and refine the new ones; those of the map do not move until the end.
 
     Done twice, as when a map is built: the first pass lets in what poses a few centimetres off make
     of a match, the second sees sharply. New images that join nothing are dropped between the two.
@@ -97,6 +99,8 @@ def reconstruct_around(
         extension.images, cameras, poses, {**extension.known, **verified}, options, workspace
     )
     _adjust_new(reconstruction, extension, given, options, threads)
+    if extension.refine_map:
+        _adjust_new(reconstruction, extension, given, options, threads, hold_map=False)
     drop_bad_points(reconstruction, options)
     drop_points_of_neither(reconstruction, extension.is_new, options.min_track_length)
     return reconstruction, kept
@@ -193,11 +197,14 @@ def _adjust_new(
     given: Sequence[Array],
     options: ReconstructionOptions,
     threads: int,
+    *,
+    hold_map: bool = True,
 ) -> None:
     """
-    Adjust the new images and all points; the map's images, and its cameras, are held.
+    Adjust the new images and all points.
 
-    :param given: the I poses that the positions of new images are drawn to.
+    :param given: the I poses that the positions of images are drawn to.
+    :param hold_map: whether the map's images, and its cameras, are held.
     """
     if not options.refine_poses or reconstruction.num_points3D() == 0:
         return
@@ -205,10 +212,12 @@ def _adjust_new(
     priors = []
     for index, image in sorted(reconstruction.images.items()):
         config.add_image(index)
-        held = not extension.is_new[index - 1]
+        is_new = extension.is_new[index - 1]
+        held = hold_map and not is_new
         if held or image.num_points3D < MIN_POINTS_TO_MOVE:
             config.set_constant_rig_from_world_pose(image.frame_id)
-        sigma = _HELD_SIGMA_M if held else extension.prior_sigma_m[index - 1]
+        of_map = _HELD_SIGMA_M if hold_map else options.prior_position_sigma_m
+        sigma = extension.prior_sigma_m[index - 1] if is_new else of_map
         priors.append(
             pycolmap.PosePrior(
                 pose_prior_id=index,
@@ -221,7 +230,7 @@ def _adjust_new(
     for camera_id in reconstruction.cameras:
         count = sum(image.camera == camera_id - 1 for image in extension.images)
         refined = options.refine_intrinsics and count >= MIN_IMAGES_TO_CALIBRATE
-        if camera_id - 1 not in extension.new_cameras or not refined:
+        if (hold_map and camera_id - 1 not in extension.new_cameras) or not refined:
             config.set_constant_cam_intrinsics(camera_id)
     # Making the adjuster moves the whole already.
     before = np.stack(poses_of(reconstruction))
@@ -246,7 +255,8 @@ def _put_back(
     """
     Undo the motion of the whole by which COLMAP's adjuster aligns it with the priors.
 
-    Relative to each other the images that were held have not moved, so they tell it exactly.
+    Relative to each other the images that were held have not moved, so they tell it exactly. Where
+    they may move, the frame of the map is where they lie on average.
     """
     after = np.stack(poses_of(reconstruction))[held]
     goals = before[held]

@@ -117,25 +117,9 @@ class Joining:
         self, joint: JointImages, session: Session, found: PairMatches, workspace: Path
     ) -> tuple[Any, NDArray[np.intp]]:
         """Return the ``pycolmap.Reconstruction`` and the images that it holds, in its order."""
-        from hloc_localizer.mapping.extended_reconstruction import (
-            Extension,
-            drop_points_of_neither,
-            reconstruct_around,
-        )
-        from hloc_localizer.mapping.reconstruction import reconstruct
+        from hloc_localizer.mapping.extended_reconstruction import Extension, reconstruct_around
 
         cameras, options = list(session.cameras.values()), self.options.reconstruction
-        if self.refine_map:
-            reconstruction, _ = reconstruct(
-                joint.images,
-                cameras,
-                {**joint.known, **found},
-                options,
-                workspace=workspace,
-                threads=self._threads,
-            )
-            drop_points_of_neither(reconstruction, joint.is_new, options.min_track_length)
-            return reconstruction, np.arange(len(joint.images))
         old = {image.camera for image, new in zip(joint.images, joint.is_new, strict=True)
                if not new}  # fmt: skip
         extension = Extension(
@@ -148,7 +132,8 @@ class Joining:
             prior_sigma_m=np.concatenate(
                 [np.zeros(np.count_nonzero(~joint.is_new)), session.prior_sigma_m]
             ),
-            keep_all=self.keep_all,
+            keep_all=self.keep_all or self.refine_map,
+            refine_map=self.refine_map,
         )
         return reconstruct_around(extension, options, workspace=workspace, threads=self._threads)
 

@@ -68,6 +68,26 @@ def test_new_images_find_their_place_and_old_ones_stay(tmp_path: Path) -> None:
     assert made.num_points3D() > 250
 
 
+def test_images_of_the_map_may_move_in_the_end(tmp_path: Path) -> None:
+    scene = off(make_scene())
+    shifted = scene.poses.copy()
+    shifts = np.random.default_rng(8).normal(scale=0.003, size=(OLD, 3))
+    shifted[:OLD, :3, 3] += shifts - shifts.mean(axis=0)
+    shifted[OLD:] = np.stack([image.map_from_camera for image in scene.images[OLD:]])
+    made, kept = reconstruct_around(
+        extension(scene.recorded(shifted), refine_map=True),
+        ReconstructionOptions(),
+        workspace=tmp_path,
+        threads=1,
+    )
+    assert len(kept) == len(scene.images)
+    metres, radians = transforms.pose_distance(np.stack(poses_of(made)), scene.poses)
+    before = transforms.pose_distance(shifted, scene.poses)[0]
+    assert np.median(metres[:OLD]) < 0.6 * np.median(before[:OLD])
+    assert np.median(metres[OLD:]) < 0.003
+    assert np.degrees(np.max(radians)) < 0.15
+
+
 def test_a_point_is_seen_often_enough_by_one_side(tmp_path: Path) -> None:
     scene = off(make_scene())
     made, _ = reconstruct_around(
