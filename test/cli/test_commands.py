@@ -6,10 +6,10 @@ import dataclasses
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -57,12 +57,18 @@ def office(tmp_path: Path) -> Path:
     return tmp_path / 'office'
 
 
+def _processor_time_of_children() -> float:
+    """Return seconds; unlike those of a clock they hardly grow on a busy machine."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def test_help_lists_every_command_and_is_quick() -> None:
     times = []
     for _ in range(3):
-        begin = perf_counter()
+        begin = _processor_time_of_children()
         result = hloc_localizer('--help')
-        times.append(perf_counter() - begin)
+        times.append(_processor_time_of_children() - begin)
     assert result.returncode == 0
     assert all(f'\n    {command} ' in result.stdout for command in COMMANDS)
     assert min(times) < 0.3

@@ -58,7 +58,7 @@ def test_messages_arrive_unchanged_in_order_and_in_time(client: Client, query: P
         recorded = list(bag.messages([IMAGES, '/tf'], start, start + 4_000_000_000))
     wait_until(lambda: len(images) + len(moving) == len(recorded), 5.0, 'all messages')
     assert count > len(recorded)
-    assert 0.95 < elapsed < 1.5
+    assert 0.95 < elapsed < 3.0  # a busy machine is late
     sent = [message for topic, _, message in recorded if topic == IMAGES]
     for message, record in zip(images.messages, sent, strict=True):
         assert bytes(message.data) == record.data.tobytes()

@@ -107,6 +107,6 @@ def test_a_killed_node_is_localized_again_at_once(
                 client.send_camera_info(camera)
                 begin = time.monotonic()
                 assert client.localized(frame.image, 10.0)
-                assert time.monotonic() - begin < 2.0
+                assert time.monotonic() - begin < 4.0  # 2 on a machine with time for it
                 if kill:
                     assert process.stop(signal.SIGKILL) == -signal.SIGKILL

@@ -160,4 +160,4 @@ def test_the_wait_ends_by_itself() -> None:
     queue.put(2, stamp_ns=100 * MS, camera=0)
     begin = time.monotonic()
     assert queue.get() == {0: 2}
-    assert 0.04 < time.monotonic() - begin < 0.5
+    assert 0.04 < time.monotonic() - begin < 5.0

@@ -49,7 +49,7 @@ def test_a_step_is_done_once_and_again_when_its_inputs_change(
     begin = time.monotonic()
     environment.create()
     environment.install('step', [requirements])
-    assert time.monotonic() - begin < 0.5
+    assert time.monotonic() - begin < 2.0
     assert stamp.stat().st_mtime_ns == first
     requirements.write_text('pip>=1\n')
     environment.install('step', [requirements])
