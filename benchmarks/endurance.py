@@ -1,13 +1,14 @@
 """
-Long runs: images of other places, memory over many images, a camera faster than the localizer.
+Long runs: other places, memory over many images, a camera that is too fast, a node that is killed.
 
-``python -m benchmarks endurance foreign|memory|stream --map MAP [--images N]``. Status 1 when a
-target is missed. ``memory`` and ``stream`` start the node as a process of its own.
+``python -m benchmarks endurance foreign|memory|stream|kill --map MAP [--images N]``. Status 1 when
+a target is missed. All but ``foreign`` start the node as a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from hloc_localizer.sources import Frame, open_source
 Image = np.ndarray
 
 STREAM_HZ = 30.0
+AGAIN_S = 2.0
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -40,7 +42,8 @@ def main(given: Sequence[str] | None = None) -> int:
     data = recordings(arguments)
     if data is None:
         return 2
-    run = {'foreign': _foreign, 'memory': _memory, 'stream': _stream}[arguments.what]
+    runs = {'foreign': _foreign, 'memory': _memory, 'stream': _stream, 'kill': _kill}
+    run = runs[arguments.what]
     return run(data, arguments)
 
 
@@ -49,10 +52,12 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         prog='python -m benchmarks endurance',
         description=(__doc__ or '').strip().splitlines()[0],
     )
-    parser.add_argument('what', choices=('foreign', 'memory', 'stream'))
+    parser.add_argument('what', choices=('foreign', 'memory', 'stream', 'kill'))
     add_data_argument(parser)
     parser.add_argument('--map', type=Path, required=True, help='map of the lounge')
-    parser.add_argument('--images', type=int, default=0, help='0: 2,000, 50,000 and 900')
+    parser.add_argument(
+        '--images', type=int, default=0, help='0: 2,000, 50,000, 900 and 10 (times killed)'
+    )
     parser.add_argument(
         '--share', type=float, default=0.5, help='memory: reduce the images to this share'
     )
@@ -131,10 +136,32 @@ def _stream(data: Path, arguments: argparse.Namespace) -> int:
     with _node(arguments.map) as (_, variables), NodeClient(variables) as client:
         client.send_camera_info(camera)
         client.localized(frames[0].image, timeout_s=30.0)
-        run = Camera30(client, [frame.image for frame in frames], STREAM_HZ)
+        run = Camera30(client, long_run.reduced(frames, 1.0), STREAM_HZ)
         report = run.play(arguments.images or 900)
     print('\n'.join(report.lines()))
     return 0 if report.reached else 1
+
+
+def _kill(data: Path, arguments: argparse.Namespace) -> int:
+    """Kill the node at any time, start it again, and see when it is localized."""
+    frame, camera = _first_frame(data)
+    random = np.random.default_rng(0)
+    seconds = []
+    for _ in range(arguments.images or 10):
+        with _node(arguments.map) as (process, _):
+            time.sleep(float(random.uniform(0.0, 3.0)))  # while it starts, loads, or waits
+            process.kill()
+        with _node(arguments.map) as (process, variables), NodeClient(variables) as client:
+            client.send_camera_info(camera)
+            begin = time.monotonic()
+            heard = client.localized(frame.image, timeout_s=20.0)
+            seconds.append(time.monotonic() - begin if heard else math.inf)
+            process.kill()  # while it localizes
+    print(
+        f'killed {2 * len(seconds)} times; localized after the first image: median '
+        f'{np.median(seconds):.2f} s, largest {max(seconds):.2f} s (target < {AGAIN_S:g})'
+    )
+    return 0 if max(seconds) < AGAIN_S else 1
 
 
 def _first_frame(data: Path) -> tuple[Frame, Camera]:

@@ -23,6 +23,7 @@ from hloc_localizer.sources.camera_info import ros_calibration
 
 CAMERA_FRAME = 'camera'
 _START_S = 60.0
+_RECORDED_HZ = 5.0
 _STAGES = ('decode', 'inputs', 'localize')
 
 
@@ -201,10 +202,17 @@ class StreamReport:
 class Camera30:
     """A camera that does not wait for anybody."""
 
-    def __init__(self, client: NodeClient, images: Sequence[np.ndarray], hz: float) -> None:
-        """Prepare."""
+    def __init__(
+        self, client: NodeClient, views: Sequence[tuple[np.ndarray, np.ndarray]], hz: float
+    ) -> None:
+        """
+        Prepare.
+
+        :param views: images, recorded five times a second, with their odometry; each is sent as
+            often as fills that time.
+        """
         self._client = client
-        self._images = images
+        self._views = views
         self._hz = hz
 
     def play(self, count: int) -> StreamReport:
@@ -215,7 +223,10 @@ class Camera30:
         begin = time.monotonic()
         for number in range(count):
             time.sleep(max(0.0, begin + number / self._hz - time.monotonic()))
-            client.send(self._images[number % len(self._images)])
+            pixels, odom = self._views[int(number * _RECORDED_HZ / self._hz) % len(self._views)]
+            stamp_ns = time.time_ns()
+            client.send_odometry(odom, stamp_ns)
+            client.send(pixels, stamp_ns)
         time.sleep(1.0)
         client.keep_log = False
         report = StreamReport(self._hz, count, list(client.log))

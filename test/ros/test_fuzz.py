@@ -86,7 +86,7 @@ def test_the_newest_image_is_always_used(
         with node_process(NODE, variables, parameters), NodeClient(variables) as client:
             client.send_camera_info(camera)
             assert client.localized(frame.image, 10.0)
-            report = Camera30(client, [frame.image], 30.0).play(90)
+            report = Camera30(client, [(frame.image, np.eye(4))], 30.0).play(90)
             print('\n'.join(report.lines()))
             # With a backlog, in three seconds all but the first few would be late; on a busy
             # machine some are late although there is none.
