@@ -110,7 +110,7 @@ class TrackingOptions(Options):
         minimum=1e-3, maximum=100.0,
     )  # fmt: skip
     first_rotation_sigma_deg: float = option(
-        2.0, '... and its rotation so certain.', minimum=0.01, maximum=180.0
+        1.0, '... and its rotation so certain.', minimum=0.01, maximum=180.0
     )
     confirm_after_m: float = option(
         0.05, 'A pose confirms another one when taken so far from it, or ...',

@@ -32,7 +32,7 @@ def pose(x: float, yaw_deg: float = 0.0, y: float = 0.0) -> np.ndarray:
 def fix(
     where: np.ndarray, *, everywhere: bool = True, strong: bool = True, sigma: float = 0.02
 ) -> Fix:
-    covariance = np.diag(np.repeat([sigma, np.radians(50.0 * sigma)], 3) ** 2)
+    covariance = np.diag(np.repeat([sigma, np.radians(25.0 * sigma)], 3) ** 2)
     return Fix(PoseEstimate(where, covariance), everywhere, strong)
 
 
