@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -372,7 +373,5 @@ def _fits(pixels: NDArray[Any], header: _Header, units: list[list[int]]) -> bool
 
 def _brightness(block: NDArray[Any]) -> float:
     """Return the mean of a block as JPEG weighs the colours."""
-    if block.ndim == 2:
-        return float(block.mean())
-    blue, green, red = block.reshape(-1, 3).mean(axis=0)
-    return float(0.114 * blue + 0.587 * green + 0.299 * red)
+    first, second, third, _ = cv2.mean(block)  # a fraction of the time of an array's own
+    return float(first if block.ndim == 2 else 0.114 * first + 0.587 * second + 0.299 * third)
