@@ -13,6 +13,8 @@ from hloc_localizer.forecast import Forecast, Plan, duration_text
 from hloc_localizer.progress import Progress, SilentProgress
 
 _LINE_EVERY_S = 10.0
+_SOON_S = 1.0
+"""What is left is not worth a word."""
 
 
 @contextmanager
@@ -148,7 +150,9 @@ class LineProgress(SilentProgress):
             took = f'{self._name}: {count}{time.monotonic() - self._begin:.1f} s'
             self._forecast.end()
             left_s = self._forecast.left_s
-            self._write(f'{took}, in all about {duration_text(left_s)} left' if left_s else took)
+            if left_s is not None and left_s >= _SOON_S:
+                took += f', in all about {duration_text(left_s)} left'
+            self._write(took)
             self._name = ''
 
     def _write(self, text: str) -> None:
