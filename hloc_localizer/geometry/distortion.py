@@ -93,19 +93,18 @@ def _newton(
     """Solve ``function(plane) = distorted`` (N, 2) for radii up to the fold; NaN where it fails."""
     radius = np.linalg.norm(distorted, axis=1, keepdims=True)
     plane = distorted * np.minimum(1.0, 0.9 * fold / np.maximum(radius, 1e-12))
-    with np.errstate(all='ignore'):  # points outside the image of the lens diverge; NaN says so
-        for _ in range(_UNDO_ITERATIONS):
-            value, jacobian = _jacobian(function, plane, coefficients)
-            residual = value - distorted
-            if not np.any(np.abs(residual) > _UNDO_TOLERANCE):
-                break
-            plane = plane - _solve_2x2(jacobian, residual)
+    for _ in range(_UNDO_ITERATIONS):
         value, jacobian = _jacobian(function, plane, coefficients)
-        solved = np.all(np.abs(value - distorted) < 1e-6, axis=1)
-        # Past the fold the mapping turns the image inside out.
-        upright = (np.linalg.det(jacobian) > 0.0) & (np.trace(jacobian, axis1=1, axis2=2) > 0.0)
-        inside = np.linalg.norm(plane, axis=1) <= fold
-        plane[~(solved & upright & inside)] = np.nan
+        residual = value - distorted
+        if not np.any(np.abs(residual) > _UNDO_TOLERANCE):
+            break
+        plane = plane - _solve_2x2(jacobian, residual)
+    value, jacobian = _jacobian(function, plane, coefficients)
+    solved = np.all(np.abs(value - distorted) < 1e-6, axis=1)
+    # Past the fold the mapping turns the image inside out.
+    upright = (np.linalg.det(jacobian) > 0.0) & (np.trace(jacobian, axis1=1, axis2=2) > 0.0)
+    inside = np.linalg.norm(plane, axis=1) <= fold
+    plane[~(solved & upright & inside)] = np.nan
     return np.asarray(plane)
 
 
