@@ -39,10 +39,12 @@ class Distortion:
         return Distortion(None if identity else _FUNCTIONS[kind], coefficients)
 
     def apply(self, plane: Array) -> Array:
-        """Distort coordinates (N, 2)."""
+        """Distort coordinates (N, 2); what is too far off the axis for numbers gives NaN or inf."""
         if self.function is None:
             return plane
-        return np.stack(self.function(plane[:, 0], plane[:, 1], self.coefficients), axis=1)
+        with np.errstate(all='ignore'):
+            distorted = self.function(plane[:, 0], plane[:, 1], self.coefficients)
+        return np.stack(distorted, axis=1)
 
     def apply_with_jacobian(self, plane: Array) -> tuple[Array, Array]:
         """
@@ -53,7 +55,8 @@ class Distortion:
         """
         if self.function is None:
             return plane, np.broadcast_to(np.eye(2), (len(plane), 2, 2))
-        return _jacobian(self.function, plane, self.coefficients)
+        with np.errstate(all='ignore'):
+            return _jacobian(self.function, plane, self.coefficients)
 
     def undo(self, distorted: Array) -> Array:
         """

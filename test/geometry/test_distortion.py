@@ -118,3 +118,9 @@ def test_a_coefficient_next_to_nothing_is_nothing():
     without = Camera('OPENCV', 640, 480, (*params[:5], 0.0, 0.0, 0.0))
     pixels = [[0.0, 0.0], [300.0, 200.0]]
     np.testing.assert_array_equal(with_it.rays(pixels), without.rays(pixels))
+
+
+@pytest.mark.parametrize('model', CAMERAS)
+def test_points_beside_the_camera_are_projected_in_silence(model):
+    beside = np.array([[1e60, -1e60, 1e-8], [3.0, 2.0, 1e-8], [0.0, 1e200, 1e-8], [0.0, 0.0, 1.0]])
+    assert CAMERAS[model].contains(CAMERAS[model].project(beside))[3]

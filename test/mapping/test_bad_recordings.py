@@ -14,6 +14,7 @@ from hloc_localizer.errors import HlocLocalizerError
 from hloc_localizer.geometry import transforms
 from hloc_localizer.mapping import build_map
 from hloc_localizer.mapping.options import BuildOptions
+from hloc_localizer.progress import SilentProgress
 from hloc_localizer.sources import open_source
 from hloc_localizer.sources.frame import Frame
 
@@ -25,20 +26,14 @@ FOCAL_PX = 450.0
 Spoil = Callable[[np.ndarray], np.ndarray]
 
 
-class Notes:
+class Notes(SilentProgress):
     """Keeps what a build notes."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def stage(self, name: str, total: int | None = None) -> None: ...
-
-    def advance(self, steps: int = 1) -> None: ...
-
     def note(self, text: str) -> None:
         self.lines.append(text)
-
-    def cloud(self, points: np.ndarray, colors: np.ndarray) -> None: ...
 
 
 def video(path: Path, images: Sequence[np.ndarray] | Iterator[np.ndarray]) -> Path:
