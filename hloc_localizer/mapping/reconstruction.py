@@ -316,7 +316,7 @@ def adjust_with_pose_priors(
     """
     Adjust poses and points together, the recorded positions weighing in as priors.
 
-    An image with too few points to hold its rotation keeps its recorded pose.
+    An image with too few points to hold its rotation keeps its pose, and has no say.
 
     :param recorded: I poses (4, 4) as recorded.
     :param hold_rotations: whether the rotations stay as they are.
@@ -328,11 +328,15 @@ def adjust_with_pose_priors(
     seen: Counter[int] = Counter()
     for image in reconstruction.images.values():
         seen[image.frame_id] += image.num_points3D
+    stays = {
+        frame_id: copy.deepcopy(frame.rig_from_world)
+        for frame_id, frame in reconstruction.frames.items()
+        if seen[frame_id] < MIN_POINTS_TO_MOVE
+    }
     for image_id, image in reconstruction.images.items():
-        config.add_image(image_id)
-        if seen[image.frame_id] < MIN_POINTS_TO_MOVE:
-            config.set_constant_rig_from_world_pose(image.frame_id)
+        if image.frame_id in stays:
             continue
+        config.add_image(image_id)
         priors.append(
             pycolmap.PosePrior(
                 pose_prior_id=image_id,
@@ -355,11 +359,16 @@ def adjust_with_pose_priors(
         reconstruction,
     )
     adjuster.solve()
-    _turn_back(reconstruction, recorded)
+    moved = [prior.pose_prior_id - 1 for prior in priors]
+    _turn_back(reconstruction, recorded, moved)
+    for frame_id, rig_from_world in stays.items():
+        reconstruction.frames[frame_id].rig_from_world = rig_from_world
 
 
 def _turn_back(
-    reconstruction: pycolmap.Reconstruction, recorded: Sequence[NDArray[np.float64]]
+    reconstruction: pycolmap.Reconstruction,
+    recorded: Sequence[NDArray[np.float64]],
+    moved: Sequence[int],
 ) -> None:
     """
     Undo the turn of the whole map by which COLMAP aligns it with the recorded positions.
@@ -367,8 +376,8 @@ def _turn_back(
     COLMAP's adjuster aligns by positions alone, which say little about the rotation about a short
     or straight path; the recorded rotations say it well.
     """
-    poses = np.stack(poses_of(reconstruction))
-    turns = poses[:, :3, :3] @ np.swapaxes(np.stack(recorded)[:, :3, :3], 1, 2)
+    poses = np.stack(poses_of(reconstruction))[moved]
+    turns = poses[:, :3, :3] @ np.swapaxes(np.stack(recorded)[moved, :3, :3], 1, 2)
     left, _, right = np.linalg.svd(turns.sum(axis=0))
     turn = left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
     centre = poses[:, :3, 3].mean(axis=0)
