@@ -351,9 +351,13 @@ def adjust_with_pose_priors(
     if not refine_intrinsics:
         for camera_id in reconstruction.cameras:
             config.set_constant_cam_intrinsics(camera_id)
+    priors_weigh = prior_options()
+    # Before adjusting COLMAP aligns the map with the positions. From three of a nearly straight
+    # path it would turn the map about it; all together they leave it nearly as it is.
+    priors_weigh.alignment_ransac.max_error = _EVERY_POSITION_M
     adjuster = pycolmap.create_pose_prior_bundle_adjuster(
         adjustment_options(hold_rotations=hold_rotations, threads=threads),
-        prior_options(),
+        priors_weigh,
         config,
         priors,
         reconstruction,
@@ -387,6 +391,7 @@ def _turn_back(
 
 MIN_POINTS_TO_MOVE = 20
 _MIN_IMAGES_TO_ADJUST = 3
+_EVERY_POSITION_M = 1e6
 
 
 def adjustment_options(*, hold_rotations: bool, threads: int) -> pycolmap.BundleAdjustmentOptions:
