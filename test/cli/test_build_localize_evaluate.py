@@ -141,7 +141,12 @@ def test_an_interrupted_build_says_how_to_go_on_and_so_does_info(
     command = [sys.executable, '-m', 'hloc_localizer', 'build', lounge / 'map', '-o', output]
     command += ['--set', 'source.duration_s=4']
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        # Who runs the tests in the background has them, and what they start, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     said = process.stderr.readline()  # extract is done
