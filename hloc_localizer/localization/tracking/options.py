@@ -125,9 +125,9 @@ class TrackingOptions(Options):
         minimum=4, maximum=100000,
     )  # fmt: skip
     shared_errors: float = option(
-        2.0,
-        'Factor on the covariance of a pose before it is filtered: images from nearly one place '
-        'share the errors of the map, so more of them do not tell as much more.',
+        1.0,
+        'Factor on the covariance of a pose before it is filtered. Images from nearly one place '
+        'share the errors of the map; what a map has learned of its covariance holds them already.',
         minimum=1.0,
         maximum=1000.0,
     )
