@@ -32,6 +32,7 @@ from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.covariance import pose_error
 from hloc_localizer.localization import Localizer
+from hloc_localizer.localization.inflation import CHI_SQUARED
 from hloc_localizer.localization.options import LocalizerOptions
 from hloc_localizer.localization.tracking import TrackingLocalizer, TrackingOptions
 from hloc_localizer.localization.tracking.estimate import motion_noise
@@ -97,6 +98,7 @@ def _measure(
             )
         measured[bag] = evaluation.as_dict()
         measured[bag]['largest_step'] = _largest_step(evaluation, frames)
+        measured[bag]['inside_95'] = float(np.mean(evaluation.nees[:, 2] <= CHI_SQUARED))
         measured['drift'][bag] = _drift(frames, references, options)
     measured['begun_anywhere'] = _begun_anywhere(localizer, options, frames, references, source)
     camera = next(iter(source.cameras.values()))
@@ -305,9 +307,18 @@ def _rows(measured: dict[str, Any], *, learned: bool) -> Iterator[Row]:
         metres, degrees = numbers['largest_step']
         what = f'`{name}`: largest step of map -> odom while localized'
         yield Row(what, '', f'{metres * 100:.1f} cm, {degrees:.2f} deg', None)
-        yield Row(f'`{name}`: mean NEES (honest: 6)', '', f'{numbers["nees"]["pose"]:.1f}', None)
+        yield from _honesty(name, numbers, judged=name == 'query' and not learned)
         states = ', '.join(f'{state} {count}' for state, count in numbers['states'].items())
         yield Row(f'`{name}`: states', '', states, None)
+
+
+def _honesty(name: str, numbers: dict[str, Any], *, judged: bool) -> Iterator[Row]:
+    """Yield how the published covariance compares with the errors."""
+    nees, inside = numbers['nees']['pose'], 100 * numbers['inside_95']
+    yield Row(f'`{name}`: mean NEES (honest: 6)', '4 to 9' if judged else '', f'{nees:.1f}',
+              4 <= nees <= 9 if judged else None)  # fmt: skip
+    yield Row(f'`{name}`: inside the 95 % ellipsoid [%]', '90 to 99' if judged else '',
+              f'{inside:.1f}', 90 <= inside <= 99 if judged else None)  # fmt: skip
 
 
 def _drift_table(drift: dict[str, dict[str, dict[str, float]]]) -> str:
