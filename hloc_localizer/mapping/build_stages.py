@@ -255,7 +255,7 @@ class BuildStages:
         """Triangulate the images where they are known to be, and refine."""
         import pycolmap
 
-        from hloc_localizer.mapping.reconstruction import cameras_of, poses_of
+        from hloc_localizer.mapping.colmap_scene import cameras_of, poses_of
         from hloc_localizer.mapping.unknown_poses import placed_images
 
         images, retrieval = self._images(), self._retrieval()
@@ -298,7 +298,7 @@ class BuildStages:
         placement: Placement | None,
     ) -> tuple[Any, NDArray[np.intp]]:
         """Reconstruct, and once more without images whose places turn out to be doubtful."""
-        from hloc_localizer.mapping.reconstruction import poses_of
+        from hloc_localizer.mapping.colmap_scene import poses_of
 
         metric = placement is None or placement.metric
         made = self._triangulated(images, cameras, matches, folder, metric=metric)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.mapping.colmap_scene import colmap_camera
 from hloc_localizer.mapping.matching import MapImage, PairMatches, match_distances
-from hloc_localizer.mapping.reconstruction import colmap_camera
 from hloc_localizer.mapping.structure_from_motion import Calibration
 from hloc_localizer.mapping.two_view import verify_pairs
 

@@ -12,15 +12,14 @@ import pycolmap
 from numpy.typing import NDArray
 
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.mapping.colmap_scene import cameras_of, poses_of
 from hloc_localizer.mapping.matching import MapImage, PairMatches, verify_matches
 from hloc_localizer.mapping.options import ReconstructionOptions
 from hloc_localizer.mapping.reconstruction import (
     MIN_IMAGES_TO_CALIBRATE,
     MIN_POINTS_TO_MOVE,
     adjustment_options,
-    cameras_of,
     drop_bad_points,
-    poses_of,
     prior_options,
     triangulate,
 )

@@ -165,7 +165,7 @@ class _Import:
         refined: Sequence[Camera],
     ) -> RuntimeMap:
         """Arrange the reconstruction for localizing."""
-        from hloc_localizer.mapping.reconstruction import poses_of
+        from hloc_localizer.mapping.colmap_scene import poses_of
 
         self.progress.stage('compile')
         poses = np.stack(poses_of(reconstruction))

@@ -29,7 +29,8 @@ def triangulated(
     :returns: a model of the same images, cameras and poses, numbered from 1, with these points.
     :raises HlocLocalizerError: when nothing could be triangulated.
     """
-    from hloc_localizer.mapping.reconstruction import cameras_of, poses_of, reconstruct
+    from hloc_localizer.mapping.colmap_scene import cameras_of, poses_of
+    from hloc_localizer.mapping.reconstruction import reconstruct
 
     cameras = list(model.cameras.values())
     camera_index = {camera_id: index for index, camera_id in enumerate(model.cameras)}

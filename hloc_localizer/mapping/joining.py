@@ -181,7 +181,7 @@ class Joining:
     def _compiled(
         self, joint: JointImages, reconstruction: Any
     ) -> tuple[RuntimeMap, Tracks, list[Camera]]:
-        from hloc_localizer.mapping.reconstruction import cameras_of, poses_of
+        from hloc_localizer.mapping.colmap_scene import cameras_of, poses_of
 
         cameras, poses = cameras_of(reconstruction), np.stack(poses_of(reconstruction))
         tracks, covariance = know_points(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.mapping.colmap_scene import colmap_camera, write_database
 from hloc_localizer.mapping.matching import MapImage
-from hloc_localizer.mapping.reconstruction import colmap_camera, write_database
 from hloc_localizer.mapping.rigs import CameraRig
 from hloc_localizer.mapping.tracks import Tracks, tracks_of
 from hloc_localizer.mapping.two_view import Geometries

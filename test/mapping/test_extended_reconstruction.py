@@ -11,11 +11,11 @@ from synthetic_scene import CAMERA, Scene, make_scene
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.mapping.carried_knowledge import Knowledge
+from hloc_localizer.mapping.colmap_scene import cameras_of, poses_of
 from hloc_localizer.mapping.extended_reconstruction import Extension, reconstruct_around
 from hloc_localizer.mapping.known_tracks import matches_of_tracks
 from hloc_localizer.mapping.matching import PairMatches
 from hloc_localizer.mapping.options import ReconstructionOptions
-from hloc_localizer.mapping.reconstruction import cameras_of, poses_of
 from hloc_localizer.mapping.tracks import Tracks, tracks_of
 
 OLD = 8

@@ -11,17 +11,15 @@ from synthetic_scene import CAMERA, Scene, make_scene
 
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.mapping import reconstruction as under_test
-from hloc_localizer.mapping.options import ReconstructionOptions
-from hloc_localizer.mapping.reconstruction import (
+from hloc_localizer.mapping.colmap_scene import (
     cameras_of,
     colmap_camera,
-    drop_bad_points,
     posed_reconstruction,
     poses_of,
-    reconstruct,
-    triangulate,
+    rigid3d,
 )
+from hloc_localizer.mapping.options import ReconstructionOptions
+from hloc_localizer.mapping.reconstruction import drop_bad_points, reconstruct, triangulate
 from hloc_localizer.mapping.tracks import tracks_of
 
 OPTIONS = ReconstructionOptions(prior_position_sigma_m=0.01)
@@ -210,4 +208,4 @@ def test_cameras_and_poses_come_back_from_colmap_unchanged(scene: Scene) -> None
     in_camera = np.array([0.4, -0.3, 2.0])
     by_colmap = colmap_camera(CAMERA, 1).img_from_cam(in_camera)
     np.testing.assert_allclose(by_colmap - 0.5, CAMERA.project(in_camera[None])[0], atol=1e-9)
-    assert under_test.rigid3d(np.eye(4)).matrix().tolist() == np.eye(4)[:3].tolist()
+    assert rigid3d(np.eye(4)).matrix().tolist() == np.eye(4)[:3].tolist()

@@ -13,10 +13,11 @@ from hloc_localizer.errors import HlocLocalizerError
 from hloc_localizer.features.registry import create_front_end
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.alignment import align_points
+from hloc_localizer.mapping.colmap_scene import poses_of
 from hloc_localizer.mapping.matching import MapImage, PairMatches
 from hloc_localizer.mapping.options import BuildOptions, ReconstructionOptions
 from hloc_localizer.mapping.placement import Placement
-from hloc_localizer.mapping.reconstruction import poses_of, reconstruct
+from hloc_localizer.mapping.reconstruction import reconstruct
 from hloc_localizer.mapping.rigs import (
     CameraRig,
     fitting_rigs,

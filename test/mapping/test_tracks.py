@@ -15,7 +15,7 @@ def test_tracks_of_a_reconstruction_are_sorted_and_complete() -> None:
     pycolmap = pytest.importorskip('pycolmap')
     from synthetic_scene import make_scene
 
-    from hloc_localizer.mapping.reconstruction import posed_reconstruction
+    from hloc_localizer.mapping.colmap_scene import posed_reconstruction
 
     scene = make_scene(images=3, points=40)
     reconstruction = posed_reconstruction(scene.images, [CAMERA], list(scene.poses))
