@@ -5,18 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from hloc_localizer.errors import InputError
-from hloc_localizer.mapping.build_stages import StageTimes
-from hloc_localizer.mapping.checkpoints import Checkpoints, joining_keys, map_digest
-from hloc_localizer.mapping.front_end import matches_by_network
+from hloc_localizer.mapping.checkpoints import map_digest
 from hloc_localizer.mapping.join_report import JoinReport
-from hloc_localizer.mapping.joining import Joining, grown_source
-from hloc_localizer.mapping.joint_images import stored_images_of
+from hloc_localizer.mapping.joining import begin_joining, grown_source
 from hloc_localizer.mapping.options import BuildOptions
 from hloc_localizer.mapping.quiet_pycolmap import require_pycolmap
 from hloc_localizer.mapping.session import front_end_of, read_session
-from hloc_localizer.mapping.stage_shares import joining_plan
 from hloc_localizer.mapping.time_offset import synchronised
-from hloc_localizer.maps import Map, MapWriter, check_output
+from hloc_localizer.maps import Map, check_output
 from hloc_localizer.progress import Progress, SilentProgress
 from hloc_localizer.sources.frame import Source
 from hloc_localizer.sources.identity import recording_digest
@@ -53,36 +49,25 @@ def extend_map(
     check_output(output, overwrite=options.overwrite)
     _check_new(loaded, source)
     front_end = front_end_of(loaded, options)
-    times = StageTimes(progress)
     source = synchronised(source, progress)
-    keys = joining_keys(
-        STAGES,
-        {'the map': map_digest(loaded), 'the recording': recording_digest(source.files)},
-        options,
-        {'refine_map': refine_map, 'keep_all': keep_all},
-    )
     path = source.description.get('path', '')
-    with MapWriter(output, overwrite=options.overwrite) as writer:
-        checkpoints = Checkpoints(writer.stages, keys, resumable=bool(source.files))
-        with checkpoints.resumed(progress.note):
-            done = [stage for stage in STAGES if checkpoints.done(stage)]
-            network = matches_by_network(loaded.manifest.front_end)
-            progress.plan(joining_plan(by_network=network, done=done))
-            stored_images_of(loaded, checkpoints, 'known')
-            session = read_session(loaded, source, front_end, options, checkpoints, times)
-            joining = Joining(
-                loaded=loaded,
-                front_end=front_end,
-                options=options,
-                writer=writer,
-                checkpoints=checkpoints,
-                times=times,
-                title=output.name,
-                refine_map=refine_map,
-                keep_all=keep_all,
-            )
-            added = f'{len(loaded.runtime.image_names)} images with {len(session.images)} of {path}'
-            return joining.run(session, grown_source(loaded, path=path, extended=added))
+    with begin_joining(
+        loaded,
+        front_end,
+        output,
+        options,
+        progress,
+        stages=STAGES,
+        inputs={'the map': map_digest(loaded), 'the recording': recording_digest(source.files)},
+        refine_map=refine_map,
+        keep_all=keep_all,
+        resumable=bool(source.files),
+    ) as joining:
+        session = read_session(
+            loaded, source, front_end, options, joining.checkpoints, joining.times
+        )
+        added = f'{len(loaded.runtime.image_names)} images with {len(session.images)} of {path}'
+        return joining.run(session, grown_source(loaded, path=path, extended=added))
 
 
 def _check_new(loaded: Map, source: Source) -> None:

@@ -6,7 +6,8 @@ import dataclasses
 import datetime
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.covariance import keypoint_sigma_px
 from hloc_localizer.mapping.build_stages import StageTimes
-from hloc_localizer.mapping.checkpoints import Checkpoints, package_versions
+from hloc_localizer.mapping.checkpoints import Checkpoints, joining_keys, package_versions
 from hloc_localizer.mapping.compilation import compile_map
+from hloc_localizer.mapping.front_end import matches_by_network
 from hloc_localizer.mapping.join_report import JoinReport
-from hloc_localizer.mapping.joint_images import JointImages, join_images
+from hloc_localizer.mapping.joint_images import JointImages, join_images, stored_images_of
 from hloc_localizer.mapping.known_tracks import colors_of_points
 from hloc_localizer.mapping.map_report import Trial, localize_held_out, write_report
 from hloc_localizer.mapping.matching import PairMatches, match_pairs
@@ -39,10 +41,12 @@ from hloc_localizer.mapping.stage_files import (
     write_array,
     write_matches,
 )
+from hloc_localizer.mapping.stage_shares import joining_plan
 from hloc_localizer.mapping.tracks import Tracks, move_points, tracks_of
 from hloc_localizer.maps import Manifest, Map, MapWriter, RuntimeMap, Statistics
 from hloc_localizer.maps.store import RUNTIME_NAME
 from hloc_localizer.numeric_threads import NumericThreads
+from hloc_localizer.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -238,6 +242,54 @@ class Joining:
             'the map': (of(before, False), of(after, False)),
             'the new ones': (of(before, True), of(after, True)),
         }
+
+
+@contextmanager
+def begin_joining(
+    loaded: Map,
+    front_end: FrontEnd,
+    output: Path,
+    options: BuildOptions,
+    progress: Progress,
+    *,
+    stages: Sequence[str],
+    inputs: Mapping[str, str],
+    refine_map: bool,
+    keep_all: bool,
+    resumable: bool = True,
+) -> Iterator[Joining]:
+    """
+    Begin to write a map and new images as one; leave it whole, or what the next attempt can use.
+
+    Tells what is taken over from an interrupted attempt and how long the rest will take, and
+    stores the images of the map for the stages that read them.
+
+    :param front_end: that of the map.
+    :param stages: of :func:`joining_keys`, as ``inputs``.
+    :param resumable: whether results may be taken over, from earlier attempts and by later ones.
+    """
+    reconstructed = {'refine_map': refine_map, 'keep_all': keep_all}
+    keys = joining_keys(stages, inputs, options, reconstructed)
+    with MapWriter(output, overwrite=options.overwrite) as writer:
+        checkpoints = Checkpoints(writer.stages, keys, resumable=resumable)
+        with checkpoints.resumed(progress.note):
+            done = [stage for stage in stages if checkpoints.done(stage)]
+            if 'extract' not in stages:
+                done.append('extract')  # nothing is to be extracted
+            network = matches_by_network(loaded.manifest.front_end)
+            progress.plan(joining_plan(by_network=network, done=done))
+            stored_images_of(loaded, checkpoints, 'known')
+            yield Joining(
+                loaded=loaded,
+                front_end=front_end,
+                options=options,
+                writer=writer,
+                checkpoints=checkpoints,
+                times=StageTimes(progress),
+                title=output.name,
+                refine_map=refine_map,
+                keep_all=keep_all,
+            )
 
 
 def _shared_points(tracks: Tracks, is_new: NDArray[np.bool_]) -> int:

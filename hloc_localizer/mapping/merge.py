@@ -15,10 +15,9 @@ from hloc_localizer.mapping.align_options import AlignOptions
 from hloc_localizer.mapping.align_to import AlignReport, Target, find_alignment
 from hloc_localizer.mapping.build_stages import StageTimes
 from hloc_localizer.mapping.carried_knowledge import knowledge_of
-from hloc_localizer.mapping.checkpoints import Checkpoints, digest_of, joining_keys, map_digest
-from hloc_localizer.mapping.front_end import matches_by_network
+from hloc_localizer.mapping.checkpoints import digest_of, map_digest
 from hloc_localizer.mapping.join_report import JoinReport
-from hloc_localizer.mapping.joining import Joining, grown_source
+from hloc_localizer.mapping.joining import begin_joining, grown_source
 from hloc_localizer.mapping.joint_images import stored_images_of
 from hloc_localizer.mapping.known_tracks import color_keypoints, matches_of_tracks, tracks_of_map
 from hloc_localizer.mapping.matching import MapImage
@@ -31,9 +30,8 @@ from hloc_localizer.mapping.session import (
     joined_cameras,
     unused_names,
 )
-from hloc_localizer.mapping.stage_shares import joining_plan
 from hloc_localizer.mapping.transform_map import transform_runtime
-from hloc_localizer.maps import Map, MapWriter, check_output
+from hloc_localizer.maps import Map, check_output
 from hloc_localizer.progress import Progress, SilentProgress
 from hloc_localizer.retrieval.vlad import Vlad
 
@@ -71,43 +69,28 @@ def merge_maps(
     require_pycolmap()
     check_output(output, overwrite=options.overwrite)
     _check_alike(loaded, other)
-    front_end = front_end_of(loaded, options)
-    times = StageTimes(progress)
-    keys = joining_keys(
-        STAGES,
-        {
+    with begin_joining(
+        loaded,
+        front_end_of(loaded, options),
+        output,
+        options,
+        progress,
+        stages=STAGES,
+        inputs={
             'the first map': map_digest(loaded),
             'the second map': map_digest(other),
             'how they are aligned': digest_of(align.as_dict()),
         },
-        options,
-        {'refine_map': refine_map},
-    )
-    with MapWriter(output, overwrite=options.overwrite) as writer:
-        checkpoints = Checkpoints(writer.stages, keys)
-        with checkpoints.resumed(progress.note):
-            done = ['extract', *(stage for stage in STAGES if checkpoints.done(stage))]
-            network = matches_by_network(loaded.manifest.front_end)
-            progress.plan(joining_plan(by_network=network, done=done))
-            stored_images_of(loaded, checkpoints, 'known')
-            images = stored_images_of(other, checkpoints, 'added')
-            descriptors = _described(loaded, other, images, options)
-            alignment = _aligned(loaded, other, images, descriptors, align, times)
-            joining = Joining(
-                loaded=loaded,
-                front_end=front_end,
-                options=options,
-                writer=writer,
-                checkpoints=checkpoints,
-                times=times,
-                title=output.name,
-                refine_map=refine_map,
-                keep_all=True,
-            )
-            told = joining.run(
-                _session(loaded, other, images, descriptors, alignment.alignment),
-                _source(loaded, other, alignment),
-            )
+        refine_map=refine_map,
+        keep_all=True,
+    ) as joining:
+        images = stored_images_of(other, joining.checkpoints, 'added')
+        descriptors = _described(loaded, other, images, options)
+        alignment = _aligned(loaded, other, images, descriptors, align, joining.times)
+        told = joining.run(
+            _session(loaded, other, images, descriptors, alignment.alignment),
+            _source(loaded, other, alignment),
+        )
     return alignment, told
 
 
