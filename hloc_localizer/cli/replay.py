@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hloc_localizer.cli.options import add_option_arguments, options_from
 
 if TYPE_CHECKING:
-    from hloc_localizer.localization import Localization
     from hloc_localizer.localization.bundle import Bundle
+    from hloc_localizer.localization.tracking import Found
 
 
 def add_parser(subparsers: Any) -> None:
@@ -42,41 +42,48 @@ def run(arguments: argparse.Namespace) -> int:
     from hloc_localizer.cli.localize_options import ReplayCommandOptions
     from hloc_localizer.localization import Localizer
     from hloc_localizer.localization.bundle import read_bundle
-    from hloc_localizer.localization.tracking import TrackingLocalizer
+    from hloc_localizer.localization.tracking import RecordedSearch, WholeMapSearch
     from hloc_localizer.mapping.open_map import open_map
 
     options = options_from(arguments, ReplayCommandOptions())
     bundles = [(path, read_bundle(path)) for path in arguments.bundles]
     localizer = Localizer(open_map(arguments.map), options.localizer)
-    tracking = TrackingLocalizer(localizer, options.tracking) if arguments.track else None
+    alone = WholeMapSearch(localizer)
+    again = RecordedSearch(localizer, options.tracking) if arguments.track else None
     differing = 0
     for path, bundle in bundles:
-        if tracking is not None and bundle.tracked is not None:
-            result = tracking.search_again(bundle)
+        if again is not None:
+            found = again.localize(bundle)
         else:
-            result = localizer.localize(bundle.image, bundle.camera, bundle.prior)
-        line, same = _compared(bundle, result)
+            found = alone.localize(bundle.moment.images, bundle.moment.prior)
+        line, same = _compared(bundle, found, together=again is not None)
         differing += not same
         print(f'{path.name}: {line}')
     print(f'{len(bundles)} frames, {differing} with another result than recorded')
     return 1 if arguments.check and differing else 0
 
 
-def _compared(bundle: Bundle, result: Localization) -> tuple[str, bool]:
+def _compared(bundle: Bundle, found: Found, *, together: bool) -> tuple[str, bool]:
     from hloc_localizer.geometry.transforms import pose_distance
 
-    now = result.reason.value if result.map_from_camera is None else 'localized'
-    before = bundle.reason if bundle.map_from_camera is None else 'localized'
-    line = f'{now} ({result.matches} matches, {result.inliers} inliers)'
-    if bundle.images > 1:
-        return f'{line}; recorded: {before}, with {bundle.images} images together', True
+    image, pose = found.image, None if found.body is None else found.body.map_from_body
+    now = image.reason.value if pose is None else 'localized'
+    before = bundle.reason if bundle.map_from_body is None else 'localized'
+    line = f'{now} ({image.matches} matches, {image.inliers} inliers'
+    line += f' in {found.images} images)' if found.images > 1 else ')'
+    if not bundle.whole or (bundle.earlier and not together):
+        why = 'see --track' if bundle.whole else 'which were not kept'
+        return f'{line}; recorded: {before}, with {bundle.images} images together, {why}', True
     if now != before:
         return f'{line}; recorded: {before}', False
-    if result.map_from_camera is None or bundle.map_from_camera is None:
+    if pose is None or bundle.map_from_body is None:
         return f'{line}; as recorded', True
-    metres, radians = pose_distance(bundle.map_from_camera, result.map_from_camera)
-    same = bool(metres < _SAME_M and radians < _SAME_RAD)
+    metres, radians = pose_distance(bundle.map_from_body, pose)
+    near_m, near_rad = _NEAR if bundle.earlier else _SAME
+    same = bool(metres < near_m and radians < near_rad)
     return f'{line}; {metres:.6f} m, {radians:.6f} rad from the recorded pose', same
 
 
-_SAME_M, _SAME_RAD = 1e-4, 1e-4
+_SAME = 1e-4, 1e-4
+_NEAR = 0.02, 0.01
+"""Metres and radians of several moments, whose solution depends a little on those before them."""

@@ -1,4 +1,4 @@
-"""A frame with all that its result depends on, as a small folder that can be localized again."""
+"""A moment with all that its result depends on, as a small folder that can be localized again."""
 
 from __future__ import annotations
 
@@ -14,50 +14,77 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError
-from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization.bundle_fields import (
+    FORMAT,
+    SearchContext,
+    image_dict,
+    image_from,
+    in_present_format,
+    matrix,
+    matrix_list,
+    search_dict,
+    search_from,
+    some,
+)
+from hloc_localizer.localization.mounted_image import MountedImage
 from hloc_localizer.sources import image_codec
+
+__all__ = ['Bundle', 'RecordedMoment', 'SearchContext', 'read_bundle', 'write_bundle']
 
 Array = NDArray[np.float64]
 
-FRAME_NAME, IMAGE_NAME = 'frame.json', 'image.png'
-_FORMAT = 1
+FRAME_NAME = 'frame.json'
+_OLD_IMAGE_NAME = 'image.png'
+"""Of the one image that format 1 knew."""
 _LARGEST_FRAME = 1 << 20
-_LARGEST_IMAGE = 1 << 28
+_LARGEST_IMAGES = 1 << 28
+_MOST_PIXELS = 1 << 29
+_MOST_MOMENTS, _MOST_CAMERAS = 100, 32
 
 
-@dataclass(frozen=True)
-class SearchContext:
-    """How an image of a stream was searched for, beside the prior: enough to do it again."""
-
-    covariance: Array | None
-    """(6, 6) of the prior, as the tracker predicted it; None where the prior had no part."""
-    quick: bool
-    """Whether the image was reduced for a quick look."""
-    everywhere: bool
-    """Whether the whole map was searched."""
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """One image with its camera and prior, and what became of it."""
+@dataclass(frozen=True, eq=False)
+class RecordedMoment:
+    """The images that the cameras of a body took at one time, and how they were searched for."""
 
     stamp_ns: int
-    image: NDArray[np.uint8]
-    """(H, W) grey or (H, W, 3) RGB."""
-    camera: Camera
-    prior: Array | None
-    """(4, 4) ``map_from_camera`` that the localizer was given."""
+    images: tuple[MountedImage, ...]
+    """At least one."""
+    prior: Array | None = None
+    """(4, 4) ``map_from_body`` that the localizer was given."""
+    search: SearchContext | None = None
+    """Present when it was part of a stream."""
+    odom_from_body: Array | None = None
+    """(4, 4) in the drifting frame of the odometry, where it ties several moments."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A moment, those that were solved together with it, and what became of it."""
+
+    moment: RecordedMoment
     reason: str
     """Why it was refused; ``none`` when it was localized."""
     detail: str
-    map_from_camera: Array | None
-    """(4, 4), present when it was localized."""
+    map_from_body: Array | None
+    """(4, 4) as the images gave it, present when they did."""
     map_path: str
     """The map that it was localized in, for people."""
-    tracked: SearchContext | None = None
-    """Present when it was part of a stream."""
     images: int = 1
-    """How many images were solved together; of more than one the bundle holds only the newest."""
+    """How many images were solved together."""
+    earlier: tuple[RecordedMoment, ...] = ()
+    """The moments that were solved together with it, oldest first."""
+    whole: bool = True
+    """Whether those are all: false where their images were too large to be kept."""
+
+    @property
+    def moments(self) -> tuple[RecordedMoment, ...]:
+        """All moments, the newest last."""
+        return (*self.earlier, self.moment)
+
+
+def image_name(moment: int, camera: int) -> str:
+    """Return the file that an image is in, by the number of its moment and its camera there."""
+    return f'image_{moment}_{camera}.png'
 
 
 def write_bundle(path: Path, bundle: Bundle) -> None:
@@ -69,19 +96,24 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
     staging = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         staging.mkdir(parents=True)
-        pixels = bundle.image
-        if pixels.ndim == 3:
-            pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8)
-        # Fast rather than small: this may happen between two images of a running robot.
-        written, data = cv2.imencode('.png', pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        if not written:
-            raise OSError(f'an image of shape {pixels.shape} cannot be written')
-        (staging / IMAGE_NAME).write_bytes(data.tobytes())
+        for number, moment in enumerate(bundle.moments):
+            for camera, one in enumerate(moment.images):
+                (staging / image_name(number, camera)).write_bytes(_png(one.image))
         text = json.dumps(_as_dict(bundle), indent=1, allow_nan=False)
         (staging / FRAME_NAME).write_text(text + '\n', encoding='utf-8')
         staging.rename(path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    if pixels.ndim == 3:
+        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8)
+    # Fast rather than small: this may happen between two images of a running robot.
+    written, data = cv2.imencode('.png', pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not written:
+        raise OSError(f'an image of shape {pixels.shape} cannot be written')
+    return bytes(data)
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -92,8 +124,7 @@ def read_bundle(path: Path) -> Bundle:
     """
     try:
         values = json.loads(_bytes(path / FRAME_NAME, _LARGEST_FRAME))
-        image = image_codec.decode_compressed(_bytes(path / IMAGE_NAME, _LARGEST_IMAGE), 'png')
-        return _from_dict(values, image)
+        return _from_dict(in_present_format(values), _Images(path, values['format']))
     except OSError as error:
         raise InputError(f'{path}: is not a bundle ({error.strerror}: {FRAME_NAME})') from error
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
@@ -102,75 +133,72 @@ def read_bundle(path: Path) -> Bundle:
         raise InputError(f'{path}: {error}') from error
 
 
+class _Images:
+    """Reads the images of a bundle, all of them together of bounded size."""
+
+    def __init__(self, path: Path, kept_as: int) -> None:
+        self._path = path
+        self._old = kept_as != FORMAT
+        self._left = _LARGEST_IMAGES
+        self._pixels_left = _MOST_PIXELS
+
+    def __call__(self, moment: int, camera: int) -> NDArray[np.uint8]:
+        name = _OLD_IMAGE_NAME if self._old else image_name(moment, camera)
+        data = _bytes(self._path / name, self._left)
+        self._left -= len(data)
+        image = image_codec.decode_compressed(data, 'png')
+        self._pixels_left -= image.size
+        if self._pixels_left < 0:
+            raise ValueError('its images are too large')
+        return image
+
+
 def _as_dict(bundle: Bundle) -> dict[str, Any]:
-    camera = bundle.camera
     return {
-        'format': _FORMAT,
-        'stamp_ns': bundle.stamp_ns,
-        'camera': {
-            'model': camera.model,
-            'width': camera.width,
-            'height': camera.height,
-            'params': list(camera.params),
-        },
-        'prior': None if bundle.prior is None else bundle.prior.tolist(),
+        'format': FORMAT,
         'reason': bundle.reason,
         'detail': bundle.detail,
-        'map_from_camera': (
-            None if bundle.map_from_camera is None else bundle.map_from_camera.tolist()
-        ),
+        'map_from_body': matrix_list(bundle.map_from_body),
         'map': bundle.map_path,
         'images': bundle.images,
-        'tracked': None if bundle.tracked is None else _context_as_dict(bundle.tracked),
+        'whole': bundle.whole,
+        'moments': [
+            {
+                'stamp_ns': moment.stamp_ns,
+                'prior': matrix_list(moment.prior),
+                'odom_from_body': matrix_list(moment.odom_from_body),
+                'search': search_dict(moment.search),
+                'images': [image_dict(one) for one in moment.images],
+            }
+            for moment in bundle.moments
+        ],
     }
 
 
-def _context_as_dict(context: SearchContext) -> dict[str, Any]:
-    covariance = None if context.covariance is None else context.covariance.tolist()
-    return {'covariance': covariance, 'quick': context.quick, 'everywhere': context.everywhere}
-
-
-def _from_dict(values: dict[str, Any], image: NDArray[np.uint8]) -> Bundle:
-    if values['format'] != _FORMAT:
-        raise ValueError(f'format {values["format"]!r} instead of {_FORMAT}')
-    camera = values['camera']
+def _from_dict(values: dict[str, Any], images: _Images) -> Bundle:
+    recorded = some(values['moments'], _MOST_MOMENTS, 'moments')
+    *earlier, newest = (_moment(one, number, images) for number, one in enumerate(recorded))
     return Bundle(
-        stamp_ns=int(values['stamp_ns']),
-        image=image,
-        camera=Camera(
-            str(camera['model']),
-            int(camera['width']),
-            int(camera['height']),
-            tuple(float(value) for value in camera['params']),
-        ),
-        prior=_pose(values['prior']),
+        moment=newest,
         reason=str(values['reason']),
         detail=str(values['detail']),
-        map_from_camera=_pose(values['map_from_camera']),
+        map_from_body=matrix(values['map_from_body'], 4, 'pose'),
         map_path=str(values['map']),
-        tracked=_context(values.get('tracked')),
-        images=int(values.get('images', 1)),
+        images=int(values['images']),
+        earlier=tuple(earlier),
+        whole=bool(values['whole']),
     )
 
 
-def _context(values: Any) -> SearchContext | None:
-    if values is None:
-        return None
-    covariance = _matrix(values['covariance'], 6, 'covariance')
-    return SearchContext(covariance, bool(values['quick']), bool(values['everywhere']))
-
-
-def _pose(values: Any) -> Array | None:
-    return _matrix(values, 4, 'pose')
-
-
-def _matrix(values: Any, size: int, what: str) -> Array | None:
-    if values is None:
-        return None
-    matrix = np.asarray(values, np.float64)
-    if matrix.shape != (size, size) or not np.all(np.isfinite(matrix)):
-        raise ValueError(f'a {what} is not {size}x{size} finite numbers')
-    return matrix
+def _moment(values: dict[str, Any], number: int, images: _Images) -> RecordedMoment:
+    mounted = some(values['images'], _MOST_CAMERAS, 'images')
+    return RecordedMoment(
+        stamp_ns=int(values['stamp_ns']),
+        images=tuple(image_from(one, images(number, camera)) for camera, one in enumerate(mounted)),
+        prior=matrix(values['prior'], 4, 'pose'),
+        search=search_from(values['search']),
+        odom_from_body=matrix(values['odom_from_body'], 4, 'pose'),
+    )
 
 
 def _bytes(path: Path, limit: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Which of several maps a camera is in: at the start, when lost, when the present one fails."""
+"""Which of several maps a body is in: at the start, when lost, when the present one fails."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization.localizer import Localizer
+from hloc_localizer.localization.mounted_image import MountedImage
 from hloc_localizer.localization.result import Localization, Reason
+from hloc_localizer.localization.tracking.whole_map_search import WholeMapSearch
 
 _PATIENCE = 2
-"""Refused images in a row before the other maps are asked."""
+"""Refused moments in a row before the other maps are asked."""
 
 _VOTES = 2
-"""Images that one map must explain better than all others, where another one explains them too."""
+"""Moments that one map must explain better than all others, where another one explains them too."""
 
 _CLEARLY = 1.5
 """How many times as many inliers are clearly more: twins of a place give about as many."""
@@ -29,7 +29,7 @@ _OF_THE_IMAGE = (
 
 @dataclass(frozen=True)
 class MapVerdict:
-    """What an image says about the maps."""
+    """What a moment says about the maps."""
 
     change_to: int | None = None
     """The map to change to; None to stay."""
@@ -39,11 +39,11 @@ class MapVerdict:
 
 class MapChoice:
     """
-    Compares the maps, by how well each explains an image.
+    Compares the maps, by how well each explains what all cameras see at one time.
 
     Floors of a building look alike, so a pose in one of them proves little: until the choice is
-    made, each image is localized in all maps, and a map that explains images about as well as
-    another one is not chosen. Once it is, the others are asked only about images that the present
+    made, each moment is localized in all maps, and a map that explains moments about as well as
+    another one is not chosen. Once it is, the others are asked only about moments that the present
     one refuses.
     """
 
@@ -54,6 +54,7 @@ class MapChoice:
         :param localizers: one for each map.
         """
         self._localizers = localizers
+        self._searches = [WholeMapSearch(localizer) for localizer in localizers]
         self._present = present
         self._settled = len(localizers) == 1
         self._refused = 0
@@ -65,17 +66,18 @@ class MapChoice:
         self._refused, self._votes = 0, [0] * len(self._localizers)
 
     def look(
-        self, image: NDArray[np.uint8], camera: Camera, found: Localization, *, has_pose: bool
+        self, images: Sequence[MountedImage], found: Localization, *, has_pose: bool
     ) -> MapVerdict:
         """
-        Take note of an image.
+        Take note of a moment.
 
-        :param found: what the present map said about it.
+        :param images: those of all cameras that could be used.
+        :param found: what the present map said about them.
         :param has_pose: whether there is a pose all the same, carried by odometry.
         """
         if found.localized:
             self._refused = 0
-            return MapVerdict() if self._settled else self._compare(image, camera)
+            return MapVerdict() if self._settled else self._compare(images)
         if found.reason in _OF_THE_IMAGE:
             return MapVerdict()
         self._refused += 1
@@ -83,11 +85,11 @@ class MapChoice:
             return MapVerdict()
         if self._settled and not has_pose:
             self._settled, self._votes = False, [0] * len(self._localizers)
-        return self._compare(image, camera)
+        return self._compare(images)
 
-    def _compare(self, image: NDArray[np.uint8], camera: Camera) -> MapVerdict:
-        """Localize an image in all maps, and let the best one have its vote."""
-        inliers = [self._inliers(localizer, image, camera) for localizer in self._localizers]
+    def _compare(self, images: Sequence[MountedImage]) -> MapVerdict:
+        """Localize a moment in all maps, and let the best one have its vote."""
+        inliers = [self._inliers(search, images) for search in self._searches]
         best, second = np.argsort(inliers, kind='stable')[::-1][:2]
         if inliers[best] == 0:
             return MapVerdict()
@@ -104,8 +106,8 @@ class MapChoice:
         return MapVerdict()
 
     @staticmethod
-    def _inliers(localizer: Localizer, image: NDArray[np.uint8], camera: Camera) -> int:
-        found = localizer.localize(image, camera)
+    def _inliers(search: WholeMapSearch, images: Sequence[MountedImage]) -> int:
+        found = search.localize(images).image
         return found.inliers if found.localized else 0
 
     def _twins(self, best: int, second: int, inliers: Sequence[int]) -> str:

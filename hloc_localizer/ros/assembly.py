@@ -94,7 +94,9 @@ def assemble(
         map_to_odom=map_to_odom,
         send_transform=around.send_transform,
         look_elsewhere=look_elsewhere,
-        calibration=CalibrationWatch(loaded.map.runtime.cameras),
+        calibration=CalibrationWatch(
+            loaded.map.runtime.cameras, several=len(around.cameras.topics) > 1
+        ),
         recorder=failure_recorder(options, str(loaded.map.path)),
     )
     return Parts(active, initial_pose, map_to_odom)

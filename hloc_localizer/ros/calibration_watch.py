@@ -1,4 +1,4 @@
-"""Says when the calibration of the live camera looks wrong."""
+"""Says when the calibration of a live camera looks wrong."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization.calibration_check import FocalEstimate, calibration_difference
+from hloc_localizer.localization.result import Localization
 from hloc_localizer.ros.frame_result import FrameResult
 
 _PERIOD_S = 0.5
@@ -22,50 +23,74 @@ class CalibrationWatch:
     """Compares each new calibration with the map's, and with what localized images show."""
 
     def __init__(
-        self, map_cameras: Sequence[Camera], clock: Callable[[], float] = time.monotonic
+        self,
+        map_cameras: Sequence[Camera],
+        *,
+        several: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin without a camera."""
+        """
+        Begin without a camera.
+
+        :param several: whether there is more than one, so that they have to be named.
+        """
         self._map_cameras = map_cameras
+        self._several = several
         self._clock = clock
-        self._camera: Camera | None = None
-        self._estimate = FocalEstimate()
-        self._difference = ''
-        self._due = 0.0
+        self._cameras: dict[str, _WatchedCamera] = {}
 
     def take(self, result: FrameResult) -> str:
         """
-        Look at an image.
+        Look at the images of a moment.
 
-        :returns: one line on what looks wrong with its calibration; empty when nothing does.
+        What several cameras give together is no measure of one of them: what does not fit the
+        others is left out there. Each is judged by what its image gave by itself.
+
+        :returns: one line on what looks wrong with calibrations; empty when nothing does.
         """
-        camera = result.camera
-        if camera is None:
-            return self._text()
-        if camera != self._camera:
-            self._camera, self._estimate = camera, FocalEstimate()
-            self._difference = calibration_difference(camera, self._map_cameras)
         now = self._clock()
-        if now >= self._due and self._estimate.images < _MAX_IMAGES:
-            self._add(camera, result, now)
-        return self._text()
+        for view in result.views:
+            name, camera = view.mounted.name, view.mounted.camera
+            watched = self._cameras.get(name)
+            if watched is None or watched.camera != camera:
+                watched = self._cameras[name] = _WatchedCamera(camera, self._map_cameras)
+            watched.take(view.alone, now)
+        lines = {name: watched.text() for name, watched in sorted(self._cameras.items())}
+        return '; '.join(
+            f'{name}: {line}' if self._several else line for name, line in lines.items() if line
+        )
 
-    def _add(self, camera: Camera, result: FrameResult, now: float) -> None:
-        found = result.localization
-        if found is None or found.map_from_camera is None:
+
+class _WatchedCamera:
+    """What is known of one calibration."""
+
+    def __init__(self, camera: Camera, map_cameras: Sequence[Camera]) -> None:
+        self.camera = camera
+        self._estimate = FocalEstimate()
+        self._difference = calibration_difference(camera, map_cameras)
+        self._due = 0.0
+
+    def take(self, found: Localization | None, now: float) -> None:
+        """Learn from an image, if it was localized."""
+        due = now >= self._due and self._estimate.images < _MAX_IMAGES
+        if not due or found is None or found.map_from_camera is None:
             return
         self._due = now + _PERIOD_S
         mask = found.inlier_mask
-        self._estimate.add(camera, found.map_from_camera, found.keypoints[mask], found.points[mask])
+        self._estimate.add(
+            self.camera, found.map_from_camera, found.keypoints[mask], found.points[mask]
+        )
 
-    def _text(self) -> str:
+    def text(self) -> str:
+        """Return one line on what looks wrong; empty when nothing does."""
         lines = [self._difference] if self._difference else []
-        estimate, camera = self._estimate, self._camera
+        estimate, focal_px = self._estimate, self.camera.focal_px
         off = abs(estimate.factor - 1.0)
         sure = estimate.images >= _MIN_IMAGES and off > _SIGMAS * estimate.sigma
-        if camera is not None and sure and off > _TOLERANCE:
+        if sure and off > _TOLERANCE:
             lines.append(
                 f'{estimate.images} localized images fit a focal length of '
-                f'{camera.focal_px * estimate.factor:.1f} px, not the {camera.focal_px:.1f} px of '
+                f'{focal_px * estimate.factor:.1f} px, not the {focal_px:.1f} px of '
                 'camera_info: calibrate the camera'
             )
         return '; '.join(lines)

@@ -71,7 +71,7 @@ class FailureRecorder:
         :raises OSError: when the disk is full or the folder has gone.
         """
         kind = _kind(result)
-        if not kind or result.image is None or result.camera is None:
+        if not kind or result.recorded is None:
             return None
         now = self._clock()
         if now < self._written.get(kind, -_PERIOD_S) + _PERIOD_S:
@@ -80,20 +80,17 @@ class FailureRecorder:
         path = self._folder / f'frame_{result.stamp_ns:019d}_{kind}'
         if path.exists():
             return None  # a recording that loops
-        localization = result.localization
         write_bundle(
             path,
             Bundle(
-                stamp_ns=result.stamp_ns,
-                image=result.image,
-                camera=result.camera,
-                prior=result.prior,
+                moment=result.recorded,
                 reason=result.reason.value,
                 detail=result.detail,
-                map_from_camera=localization.map_from_camera if localization else None,
+                map_from_body=result.measured,
                 map_path=self._map_path,
-                tracked=result.search,
                 images=result.images,
+                earlier=result.earlier or (),
+                whole=result.earlier is not None,
             ),
         )
         self._forget_oldest()
@@ -125,8 +122,8 @@ def _kind(result: FrameResult) -> str:
     """Return the reason as a part of a file name; empty for a frame that is as it should be."""
     if not result.localized or result.bridged:
         return result.reason.value.replace(' ', '_').replace("'", '')
-    pose = result.localization.map_from_camera if result.localization else None
-    if pose is None or result.prior is None:
+    prior = None if result.recorded is None else result.recorded.prior
+    if result.measured is None or prior is None:
         return ''
-    metres, radians = transforms.pose_distance(result.prior, pose)
+    metres, radians = transforms.pose_distance(prior, result.measured)
     return _ODD if metres > _ODD_M or np.degrees(radians) > _ODD_DEG else ''

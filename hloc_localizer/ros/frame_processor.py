@@ -13,12 +13,13 @@ from sensor_msgs.msg import CompressedImage, Image
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.geometry.covariance import moved_along_body
-from hloc_localizer.localization import JointLocalizer, Localizer
+from hloc_localizer.localization import Localizer
+from hloc_localizer.localization.bundle import RecordedMoment
 from hloc_localizer.localization.result import Reason
-from hloc_localizer.localization.tracking import MountedImage, PoseEstimate
+from hloc_localizer.localization.tracking import MountedImage, PoseEstimate, WholeMapSearch
+from hloc_localizer.localization.tracking.whole_map_search import CameraFound
 from hloc_localizer.ros import image_bridge, messages
-from hloc_localizer.ros.frame_result import CameraPart, FrameResult
+from hloc_localizer.ros.frame_result import CameraPart, CameraView, FrameResult
 from hloc_localizer.ros.stream import Stream
 from hloc_localizer.ros.transform_lookup import TransformLookup
 
@@ -78,8 +79,7 @@ class FrameProcessor:
         :param stream: localizes images as one stream; None localizes each moment alone.
         :param timeout_s: how long to wait for a camera's calibration and for a transform.
         """
-        self._localizer = localizer
-        self._joint = JointLocalizer(localizer) if len(cameras) > 1 else None
+        self._search = WholeMapSearch(localizer)
         self._transforms = transforms_lookup
         self._cameras = cameras
         self._base_frame = base_frame
@@ -152,21 +152,16 @@ class FrameProcessor:
     def _localize(
         self, taken: Sequence[_Taken], prior: PoseEstimate | None, clock: _StageClock
     ) -> FrameResult:
-        first = taken[0]
-        found = FrameResult(
-            first.stamp_ns,
-            image=first.mounted.image,
-            image_frame=first.frame_id,
-            camera=first.mounted.camera,
-        )
+        stamp_ns = taken[0].stamp_ns
         if self._stream is not None:
-            found = _as_part_of_stream(self._stream, found, taken, prior)
+            found = _as_part_of_stream(self._stream, stamp_ns, taken, prior)
         else:
-            found = self._alone(found, [one.mounted for one in taken], prior)
+            found = self._alone(stamp_ns, taken, prior)
         clock.lap('localize')
         localization = found.localization
         assert localization is not None
-        camera_from_base = transforms.invert(first.mounted.body_from_camera)
+        used = next((view for view in found.views if view.seen is not None), found.views[0])
+        camera_from_base = transforms.invert(used.mounted.body_from_camera)
         return replace(
             found,
             alternatives=tuple(a.seen_from(camera_from_base) for a in localization.alternatives),
@@ -174,35 +169,27 @@ class FrameProcessor:
         )
 
     def _alone(
-        self, found: FrameResult, images: Sequence[MountedImage], prior: PoseEstimate | None
+        self, stamp_ns: int, taken: Sequence[_Taken], prior: PoseEstimate | None
     ) -> FrameResult:
-        """Localize a moment without those before it: one image, or those of a rig together."""
-        first, base_prior = images[0], None if prior is None else prior.map_from_body
-        camera_prior = None if base_prior is None else base_prior @ first.body_from_camera
-        if len(images) == 1 or self._joint is None:
-            localization = self._localizer.localize(first.image, first.camera, camera_prior)
-            counts, together = {first.name: localization.inliers}, 1
-        else:
-            joint = self._joint.localize_rig(
-                [one.image for one in images],
-                [one.camera for one in images],
-                [one.body_from_camera for one in images],
-                base_prior,
-            )
-            localization = joint.of_camera(0, first.body_from_camera)
-            together = joint.images
-            numbers = joint.inliers_by_image or (0,) * len(images)
-            counts = dict(zip((one.name for one in images), numbers, strict=True))
-        found = replace(found, localization=localization, prior=camera_prior)
-        found = replace(found, parts=_parts(images, counts), images=together)
-        if localization.map_from_camera is None or localization.covariance is None:
-            return _refused(found, localization.reason)
-        map_from_camera = localization.map_from_camera
-        map_from_base = map_from_camera @ transforms.invert(first.body_from_camera)
+        """Localize a moment without those before it."""
+        images = tuple(one.mounted for one in taken)
+        map_from_base = None if prior is None else prior.map_from_body
+        searched = self._search.localize(images, map_from_base)
+        found = _with_views(
+            FrameResult(
+                stamp_ns,
+                localization=searched.image,
+                images=searched.images,
+                recorded=RecordedMoment(stamp_ns, images, map_from_base),
+            ),
+            images,
+            [one.frame_id for one in taken],
+            searched.cameras,
+        )
+        if searched.body is None:
+            return _refused(found, searched.image.reason)
         return replace(
-            found,
-            map_from_base=map_from_base,
-            covariance=moved_along_body(localization.covariance, map_from_camera, map_from_base),
+            found, map_from_base=searched.body.map_from_body, covariance=searched.body.covariance
         )
 
     def _wait_for_camera(self, camera: CameraOnRobot) -> Camera:
@@ -230,28 +217,31 @@ class FrameProcessor:
 
 
 def _as_part_of_stream(
-    stream: Stream, found: FrameResult, taken: Sequence[_Taken], prior: PoseEstimate | None
+    stream: Stream, stamp_ns: int, taken: Sequence[_Taken], prior: PoseEstimate | None
 ) -> FrameResult:
     images = [
         replace(
             one.mounted,
-            body_from_camera=stream.motion(found.stamp_ns, one.stamp_ns)
-            @ one.mounted.body_from_camera,
+            body_from_camera=stream.motion(stamp_ns, one.stamp_ns) @ one.mounted.body_from_camera,
         )
         for one in taken
     ]
-    streamed = stream.localize(images, found.stamp_ns, supposed=prior)
+    streamed = stream.localize(images, stamp_ns, supposed=prior)
     tracked = streamed.tracked
-    found = replace(
-        found,
-        localization=tracked.image,
-        state=tracked.state,
-        prior=tracked.prior,
-        odom_from_base=streamed.odom_from_base,
-        odometry_problem=streamed.odometry_problem,
-        search=tracked.search,
-        images=tracked.images,
-        parts=_parts(images, tracked.inliers),
+    found = _with_views(
+        FrameResult(
+            stamp_ns,
+            localization=tracked.image,
+            state=tracked.state,
+            odom_from_base=streamed.odom_from_base,
+            odometry_problem=streamed.odometry_problem,
+            images=tracked.images,
+            recorded=tracked.recorded,
+            earlier=tracked.earlier,
+        ),
+        images,
+        [one.frame_id for one in taken],
+        tracked.cameras,
     )
     if tracked.body is not None:
         found = replace(
@@ -263,14 +253,24 @@ def _as_part_of_stream(
     return found if tracked.entered else _refused(found, tracked.reason)
 
 
-def _parts(images: Sequence[MountedImage], inliers: Mapping[str, int]) -> tuple[CameraPart, ...]:
-    """Return what each camera gave; one that shows too little is not among those counted."""
-    return tuple(
-        CameraPart(one.name, inliers[one.name])
-        if one.name in inliers
-        else CameraPart(one.name, problem=_TOO_LITTLE)
-        for one in images
-    )
+def _with_views(
+    found: FrameResult,
+    images: Sequence[MountedImage],
+    frames: Sequence[str],
+    cameras: Sequence[CameraFound],
+) -> FrameResult:
+    """Add what each camera gave; one that shows too little is not among those that took part."""
+    took_part = {one.name: one for one in cameras}
+    views, parts = [], []
+    for mounted, frame in zip(images, frames, strict=True):
+        one = took_part.get(mounted.name)
+        if one is None:
+            views.append(CameraView(mounted, frame))
+            parts.append(CameraPart(mounted.name, problem=_TOO_LITTLE))
+        else:
+            views.append(CameraView(mounted, frame, one.seen, one.alone))
+            parts.append(CameraPart(mounted.name, one.inliers))
+    return replace(found, views=tuple(views), parts=tuple(parts))
 
 
 _TOO_LITTLE = 'too few features'

@@ -291,11 +291,10 @@ class LocalizerNode(LifecycleNode):
 
     def _look_elsewhere(self, result: FrameResult) -> str:
         """Ask the other maps, in the localizing thread; the executor's thread then changes over."""
-        if result.image is None or result.camera is None or result.localization is None:
+        if result.localization is None:
             return ''
-        verdict = self._choice.look(
-            result.image, result.camera, result.localization, has_pose=result.localized
-        )
+        images = [view.mounted for view in result.views]
+        verdict = self._choice.look(images, result.localization, has_pose=result.localized)
         if verdict.change_to is not None:
             self._found = verdict.change_to
             self._map_found.trigger()

@@ -1,6 +1,8 @@
-"""A picture that explains one localization: the query beside the map image it resembles most."""
+"""A picture that explains a localization: each image beside the map image it resembles most."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -12,7 +14,7 @@ from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization.result import Localization
 from hloc_localizer.maps.runtime import RuntimeMap
 from hloc_localizer.ros import image_bridge, messages
-from hloc_localizer.ros.frame_result import FrameResult
+from hloc_localizer.ros.frame_result import CameraView, FrameResult
 
 Image = NDArray[np.uint8]
 
@@ -25,45 +27,57 @@ _SHIFT = 3
 """Fractional bits of OpenCV's drawing coordinates."""
 
 
-def match_image_message(frame_id: str, result: FrameResult, runtime: RuntimeMap) -> CompressedImage:
+def match_image_message(result: FrameResult, runtime: RuntimeMap) -> CompressedImage:
     """
     Return the picture as JPEG.
 
-    :param result: one with an image.
+    :param result: one with an image; the header is that of the first.
     """
-    assert result.image is not None
     picture = np.asarray(cv2.cvtColor(draw_matches(result, runtime), cv2.COLOR_BGR2RGB), np.uint8)
-    header = messages.header(frame_id, result.stamp_ns)
+    header = messages.header(result.views[0].frame, result.stamp_ns)
     return image_bridge.encode_compressed(picture, header, quality=_JPEG_QUALITY)
 
 
 def draw_matches(result: FrameResult, runtime: RuntimeMap) -> Image:
     """
-    Draw the query, and beside it the best candidate as its map points see it.
+    Draw a row for each camera: its image, and beside it the best candidate as points of the map.
 
     Query keypoints are green when they agree with the pose and red when they do not; small blue
     crosses are the matched map points projected by the pose. A map stores no images, so the
     candidate is drawn as its observed points in their colours; green lines tie the matches.
 
-    :returns: (H, W1 + W2, 3) BGR, as OpenCV writes files.
+    :returns: (H1 + H2 + ..., W, 3) BGR, as OpenCV writes files, as wide as the widest row.
     """
-    assert result.image is not None
-    query = _as_bgr(result.image)
-    localization = result.localization
-    if localization is None:
-        return _titled(query, result.reason.value)
-    _draw_keypoints(query, localization)
-    if localization.map_from_camera is not None and result.camera is not None:
-        _draw_projections(query, localization, localization.map_from_camera, result.camera)
+    return _stacked([_draw_row(view, result, runtime) for view in result.views])
+
+
+def _draw_row(view: CameraView, result: FrameResult, runtime: RuntimeMap) -> Image:
+    query, seen = _as_bgr(view.mounted.image), view.seen
+    name = f'{view.mounted.name}: ' if len(result.views) > 1 else ''
+    if seen is None:
+        return _titled(query, name + 'too few features')
+    _draw_keypoints(query, seen)
+    if seen.map_from_camera is not None:
+        _draw_projections(query, seen, seen.map_from_camera, view.mounted.camera)
     verdict = 'localized' if result.localized else result.reason.value
-    title = f'{verdict}: {localization.inliers} inliers of {localization.matches} matches'
-    if not localization.candidates or localization.candidates[0] not in runtime.image_names:
+    own = int(np.count_nonzero(seen.inlier_mask))
+    of_all = f' ({own} of this camera)' if name else ''
+    title = f'{name}{verdict}: {seen.inliers} inliers{of_all} of {seen.matches} matches'
+    if not seen.candidates or seen.candidates[0] not in runtime.image_names:
         return _titled(query, title)
-    index = runtime.image_names.index(localization.candidates[0])
+    index = runtime.image_names.index(seen.candidates[0])
     candidate, scale = _candidate(runtime, index, query.shape[0])
     picture = np.concatenate([query, candidate], axis=1)
-    _draw_ties(picture, localization, runtime, index, query.shape[1], scale)
+    _draw_ties(picture, seen, runtime, index, query.shape[1], scale)
     return _titled(picture, title)
+
+
+def _stacked(rows: Sequence[Image]) -> Image:
+    """Put pictures below each other, the narrower ones filled up with black."""
+    width = max(row.shape[1] for row in rows)
+    return np.concatenate(
+        [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
+    )
 
 
 def _as_bgr(image: Image) -> Image:

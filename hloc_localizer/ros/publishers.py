@@ -92,8 +92,8 @@ class LocalizerPublishers:
             self._path_due = time.monotonic() + _PATH_PERIOD_S
             header = messages.header(self._map_frame, result.stamp_ns)
             self._path.publish(Path(header=header, poses=list(self._poses)))
-        if result.image is not None and self._matches.get_subscription_count():
-            self._matches.publish(match_image_message(result.image_frame, result, self._runtime))
+        if result.views and self._matches.get_subscription_count():
+            self._matches.publish(match_image_message(result, self._runtime))
 
     def forget_path(self) -> None:
         """Begin the path anew."""

@@ -11,7 +11,8 @@ import pytest
 from hloc_localizer.cli import main
 from hloc_localizer.geometry.trajectory import Trajectory
 from hloc_localizer.localization import Localizer
-from hloc_localizer.localization.bundle import Bundle, read_bundle, write_bundle
+from hloc_localizer.localization.bundle import Bundle, RecordedMoment, read_bundle, write_bundle
+from hloc_localizer.localization.mounted_image import MountedImage
 from hloc_localizer.localization.tracking import TrackedFrame, TrackingLocalizer
 from hloc_localizer.maps import Map
 from hloc_localizer.sources import SourceOptions, open_source
@@ -28,10 +29,8 @@ def bundles(lounge_map: Path, shared_data: Path, tmp_path_factory: pytest.TempPa
     localizer = Localizer(Map.load(lounge_map))
     for name, image in (('good', frame.image), ('black', np.zeros_like(frame.image))):
         result = localizer.localize(image, camera)
-        bundle = Bundle(
-            frame.stamp_ns, image, camera, None, result.reason.value, '', result.map_from_camera,
-            str(lounge_map),
-        )  # fmt: skip
+        moment = RecordedMoment(frame.stamp_ns, (MountedImage(image, camera),))
+        bundle = Bundle(moment, result.reason.value, '', result.map_from_camera, str(lounge_map))
         write_bundle(folder / name, bundle)
     return folder
 
@@ -106,12 +105,12 @@ def stream(
             image, camera, frame.stamp_ns, odom_from_body=frame.odom_from_camera
         )
         path = folder / f'frame_{number:02d}'
+        assert tracked.recorded is not None
         write_bundle(
             path,
             Bundle(
-                frame.stamp_ns, image, camera, tracked.prior, tracked.reason.value, '',
-                tracked.image.map_from_camera, str(lounge_map),
-                tracked=tracked.search, images=tracked.images,
+                tracked.recorded, tracked.reason.value, '', tracked.image.map_from_camera,
+                str(lounge_map), images=tracked.images, earlier=tracked.earlier or (),
             ),
         )  # fmt: skip
         kept.append((path, tracked))
@@ -121,30 +120,36 @@ def stream(
 def test_frames_of_a_stream_are_searched_for_as_they_were(
     stream: list[tuple[Path, TrackedFrame]], lounge_map: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    searches = [tracked.search for _, tracked in stream if tracked.search is not None]
+    recorded = [tracked.recorded for _, tracked in stream if tracked.recorded is not None]
+    searches = [one.search for one in recorded if one.search is not None]
     assert {search.everywhere for search in searches} == {True, False}
     assert {search.quick for search in searches} == {True, False}
+    together = [path for path, tracked in stream if tracked.images > 1]
+    assert len(together) >= 2
+    assert max(len(read_bundle(path).earlier) for path in together) >= 2
     paths = [str(path) for path, _ in stream]
     assert main(['replay', *paths, '--map', str(lounge_map), '--track', '--check']) == 0
     *lines, summary = capsys.readouterr().out.splitlines()
     assert summary == f'{len(stream)} frames, 0 with another result than recorded'
-    assert sum('; 0.000000 m, 0.000000 rad from' in line for line in lines) >= 8
+    assert sum('; 0.000000 m, 0.000000 rad from' in line for line in lines) >= 10
+    assert sum(' images); 0.000000 m, 0.000000 rad from' in line for line in lines) >= 2
     # Alone, an image that was reduced for a quick look gives another pose.
     assert main(['replay', *paths, '--map', str(lounge_map), '--check']) == 1
 
 
-def test_what_was_solved_together_is_told_and_not_compared(
+def test_what_was_solved_together_and_not_kept_is_told_and_not_compared(
     stream: list[tuple[Path, TrackedFrame]],
     tmp_path: Path,
     lounge_map: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    bundle = dataclasses.replace(read_bundle(stream[0][0]), images=3, map_from_camera=None)
+    bundle = dataclasses.replace(
+        read_bundle(stream[0][0]), images=3, whole=False, map_from_body=None
+    )
     write_bundle(tmp_path / 'one', bundle)
-    assert read_bundle(tmp_path / 'one').images == 3
     command = ['replay', str(tmp_path / 'one'), '--map', str(lounge_map), '--track', '--check']
     assert main(command) == 0
-    assert 'with 3 images together' in capsys.readouterr().out
+    assert 'with 3 images together, which were not kept' in capsys.readouterr().out
 
 
 def test_a_tracked_recording_gives_the_same_poses_to_the_last_bit(

@@ -10,6 +10,7 @@ import pytest
 
 from hloc_localizer.localization import Localizer
 from hloc_localizer.localization.map_choice import MapChoice
+from hloc_localizer.localization.mounted_image import MountedImage
 from hloc_localizer.maps import Map
 from hloc_localizer.sources import Frame, open_source
 
@@ -58,7 +59,9 @@ def _verdicts(
     choice, found = MapChoice(localizers, present), []
     for frame in frames:
         localization = localizers[present].localize(frame.image, camera)
-        verdict = choice.look(frame.image, camera, localization, has_pose=localization.localized)
+        verdict = choice.look(
+            [MountedImage(frame.image, camera)], localization, has_pose=localization.localized
+        )
         found.append((verdict.change_to, bool(verdict.doubt)))
     return found
 
@@ -94,10 +97,11 @@ def test_a_persons_word_settles_it(right: Localizer, twin: Localizer, frames: li
     choice = MapChoice([right, twin])
     choice.settle()
     found = right.localize(frames[0].image, camera)
-    assert choice.look(frames[0].image, camera, found, has_pose=True).doubt == ''
+    seen = [MountedImage(frames[0].image, camera)]
+    assert choice.look(seen, found, has_pose=True).doubt == ''
     noise = np.random.default_rng(0).integers(0, 255, frames[0].image.shape, np.uint8)
     nothing = right.localize(noise, camera)
     assert not nothing.localized
     for _ in range(2):  # lost: it is asked anew
-        choice.look(noise, camera, nothing, has_pose=False)
-    assert choice.look(frames[0].image, camera, found, has_pose=True).doubt != ''
+        choice.look([MountedImage(noise, camera)], nothing, has_pose=False)
+    assert choice.look(seen, found, has_pose=True).doubt != ''

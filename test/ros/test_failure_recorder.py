@@ -11,13 +11,15 @@ pytest.importorskip('rclpy', reason='needs ROS 2')
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.transforms import transform_from
-from hloc_localizer.localization.bundle import read_bundle
+from hloc_localizer.localization.bundle import RecordedMoment, read_bundle
+from hloc_localizer.localization.mounted_image import MountedImage
 from hloc_localizer.localization.result import Localization, Reason, Status
 from hloc_localizer.ros.failure_recorder import FailureRecorder
-from hloc_localizer.ros.frame_result import FrameResult
+from hloc_localizer.ros.frame_result import CameraView, FrameResult
 
 CAMERA = Camera('PINHOLE', 64, 48, (50.0, 50.0, 31.5, 23.5))
 IMAGE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+MOUNTED = MountedImage(IMAGE, CAMERA)
 
 
 class _Recorder(FailureRecorder):
@@ -30,7 +32,13 @@ class _Recorder(FailureRecorder):
     def refuse(self, stamp_ns: int, reason: Reason = Reason.FEW_INLIERS) -> Path | None:
         self.now += 2.0
         return self.record(
-            FrameResult(stamp_ns, reason=reason, detail='why', image=IMAGE, camera=CAMERA)
+            FrameResult(
+                stamp_ns,
+                reason=reason,
+                detail='why',
+                views=(CameraView(MOUNTED, 'camera'),),
+                recorded=RecordedMoment(stamp_ns, (MOUNTED,)),
+            )
         )
 
 
@@ -39,8 +47,9 @@ def _fix(prior_off_m: float | None) -> FrameResult:
     localization = Localization(Status.LOCALIZED, Reason.NONE, pose, np.eye(6), 50, 60, ())
     prior = None if prior_off_m is None else transform_from(np.eye(3), [1.0 + prior_off_m, 2, 3])
     return FrameResult(
-        7, localization=localization, map_from_base=pose, covariance=np.eye(6), image=IMAGE,
-        camera=CAMERA, prior=prior,
+        7, localization=localization, map_from_base=pose, covariance=np.eye(6),
+        views=(CameraView(MOUNTED, 'camera', localization, localization),),
+        recorded=RecordedMoment(7, (MOUNTED,), prior),
     )  # fmt: skip
 
 
@@ -49,8 +58,12 @@ def test_a_refused_frame_is_kept_with_its_reason(tmp_path: Path) -> None:
     assert path is not None
     assert path.name == 'frame_0000000000000000005_contradicted_by_the_map'
     bundle = read_bundle(path)
-    assert (bundle.reason, bundle.detail, bundle.stamp_ns) == ('contradicted by the map', 'why', 5)
-    np.testing.assert_array_equal(bundle.image, IMAGE)
+    assert (bundle.reason, bundle.detail, bundle.moment.stamp_ns) == (
+        'contradicted by the map',
+        'why',
+        5,
+    )
+    np.testing.assert_array_equal(bundle.moment.images[0].image, IMAGE)
 
 
 @pytest.mark.parametrize(('off_m', 'kept'), [(None, False), (0.2, False), (3.0, True)])
@@ -58,7 +71,7 @@ def test_a_pose_far_from_its_prior_is_odd(tmp_path: Path, off_m: float | None, k
     path = _Recorder(tmp_path).record(_fix(off_m))
     assert (path is not None) == kept
     if path is not None:
-        assert read_bundle(path).map_from_camera is not None
+        assert read_bundle(path).map_from_body is not None
 
 
 def test_frames_without_an_image_and_rows_of_the_same_failure_are_not_kept(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization.bundle import read_bundle
 from hloc_localizer.ros import image_bridge, messages, tf
 from hloc_localizer.ros.cameras import CameraTopics, camera_topics
 from hloc_localizer.ros.options import LocalizerNodeOptions
@@ -69,6 +71,8 @@ class TwoCameras:
         self.status = client.listen(DiagnosticStatus, '/hloc_localizer/status')
         self.poses = client.listen(PoseStamped, '/hloc_localizer/pose')
         self.diagnostics = client.listen(DiagnosticArray, '/diagnostics')
+        self.matches = client.listen(CompressedImage, '/hloc_localizer/matches/compressed')
+        self.failures = Path()
 
     def wait_for_node(self) -> None:
         """Wait until all topics are connected."""
@@ -79,9 +83,11 @@ class TwoCameras:
             'the node to become active',
         )
 
-    def send_infos(self, numbers: tuple[int, ...] = (0, 1)) -> None:
-        """Publish calibrations."""
-        calibration = ros_calibration(self.camera)
+    def send_infos(self, numbers: tuple[int, ...] = (0, 1), focal: float = 1.0) -> None:
+        """Publish calibrations, with a factor on the focal lengths."""
+        params = self.camera.params
+        scaled = (params[0] * focal, params[1] * focal, *params[2:])
+        calibration = ros_calibration(dataclasses.replace(self.camera, params=scaled))
         for number in numbers:
             message = CameraInfo(width=self.camera.width, height=self.camera.height)
             message.distortion_model = calibration.distortion_model
@@ -119,8 +125,10 @@ def robot(
     lounge_map: Path,
     shared_data: Path,
     module_environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[TwoCameras]:
     client = Client(module_environment)
+    failures = tmp_path_factory.mktemp('failures')
     parameters = {
         'map': lounge_map,
         'image_topics': ','.join(TOPICS),
@@ -128,9 +136,11 @@ def robot(
         'camera_wait_s': 0.4,  # of a busy machine
         'tf_timeout_s': 0.05,
         'track': request.param,
+        'record_failures': failures,
     }
     with node_process(NODE, module_environment, parameters) as process:
         robot = TwoCameras(client, shared_data / 'data' / 'lounge')
+        robot.failures = failures
         robot.wait_for_node()
         robot.send_infos()
         yield robot
@@ -189,6 +199,46 @@ def test_a_camera_that_is_not_in_tf_stays_out_and_is_named(robot: TwoCameras) ->
         robot.send(number, stamp_ns, frame='nowhere')
     answer = robot.answer(stamp_ns)
     assert (answer['status'], answer['reason']) == ('refused', 'transform missing')
+
+
+def test_the_picture_shows_both_cameras(robot: TwoCameras) -> None:
+    height, width = robot.images[0].shape[:2]
+    before, stamp_ns = len(robot.matches), time.time_ns()
+    for number in (0, 1):
+        robot.send(number, stamp_ns)
+    wait_until(lambda: len(robot.matches) > before, 5.0, 'a picture')
+    picture = robot.matches.messages[-1]
+    assert messages.stamp_to_ns(picture.header.stamp) == stamp_ns
+    assert image_bridge.decode_compressed(picture).shape == (2 * height, 2 * width, 3)
+
+
+def test_a_refused_moment_is_kept_with_both_images(robot: TwoCameras) -> None:
+    stamp_ns = time.time_ns()
+    for number in (0, 1):
+        robot.send(number, stamp_ns, black=True)
+    reason = robot.answer(stamp_ns)['reason']
+    path = robot.failures / f'frame_{stamp_ns:019d}_{reason.replace(" ", "_")}'
+    wait_until(path.exists, 5.0, 'a bundle')
+    bundle = read_bundle(path)
+    assert tuple(one.name for one in bundle.moment.images) == TOPICS
+    assert bundle.reason == 'too dark or too bright'
+
+
+def test_a_wrong_focal_length_of_the_second_camera_is_named(robot: TwoCameras) -> None:
+    robot.send_infos((1,), focal=1.1)
+    stamp_ns = time.time_ns()
+    for number in (0, 1):
+        robot.send(number, stamp_ns)
+    robot.answer(stamp_ns)
+
+    def doubt() -> str:
+        values = {v.key: v.value for v in robot.diagnostics.messages[-1].status[2].values}
+        return values.get('calibration', '')
+
+    wait_until(doubt, 5.0, 'a doubt')
+    assert doubt().startswith(f'{TOPICS[1]}: focal length ')
+    assert '10.' in doubt().split('%')[0]
+    robot.send_infos((1,))
 
 
 def test_a_camera_that_falls_silent_is_named_in_diagnostics(robot: TwoCameras) -> None:

@@ -1,134 +1,53 @@
-"""Searches with all images of one moment: that of one camera, or those of a rig together."""
+"""Searches near a predicted pose with all images of one moment, as well as in the whole map."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hloc_localizer.geometry import transforms
-from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.localization.joint import JointLocalizer, joint_result
-from hloc_localizer.localization.localizer import Localizer, Query
+from hloc_localizer.localization.joint import joint_result
+from hloc_localizer.localization.localizer import Localizer
 from hloc_localizer.localization.observation import Observation
-from hloc_localizer.localization.result import JointLocalization, Localization, Reason
+from hloc_localizer.localization.result import Reason
 from hloc_localizer.localization.stage_clock import StageClock
 from hloc_localizer.localization.tracking.estimate import PoseEstimate
 from hloc_localizer.localization.tracking.guided_search import GuidedMatches, GuidedSearch
 from hloc_localizer.localization.tracking.options import GuidedSearchOptions
+from hloc_localizer.localization.tracking.whole_map_search import (
+    CameraFound,
+    Found,
+    MountedQuery,
+    WholeMapSearch,
+    added,
+    alone,
+    body_of,
+)
 from hloc_localizer.localization.window import Moment, MountedObservation
 from hloc_localizer.localization.window_solver import JointHypothesis
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class MountedImage:
-    """An image and where its camera is on the body."""
-
-    image: NDArray[np.uint8]
-    """(H, W) grey or (H, W, 3) RGB."""
-    camera: Camera
-    body_from_camera: Array = field(default_factory=lambda: np.eye(4))
-    """(4, 4)."""
-    name: str = ''
-    """Which camera."""
-
-
-@dataclass(frozen=True)
-class MountedQuery:
-    """An image of a moment that can be searched for."""
-
-    name: str
-    query: Query
-    body_from_camera: Array
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the images of a moment gave."""
-
-    image: Localization
-    """As the first camera sees it; what is counted is of all of them."""
-    body: PoseEstimate | None
-    """The pose of the body, where there is one."""
-    everywhere: bool
-    """Whether the whole map was searched."""
-    inliers: tuple[int, ...] = ()
-    """Of each image."""
-    mounted: tuple[MountedObservation, ...] = ()
-    """What the images matched in the whole map, where it was searched."""
-    images: int = 1
-    """How many images were solved together."""
-    quick: bool = True
-    """Whether reduced images were enough for it, where there were such."""
-    witnesses: int = 1
-    """As how many single images they count."""
-    since_ns: int | None = None
-    """Stamp of the oldest of them, where they are of several moments."""
-
-
-class MomentSearch:
-    """Finds where the body is from all images of one moment."""
+class MomentSearch(WholeMapSearch):
+    """Finds where the body is from all images of one moment, also near a prediction."""
 
     def __init__(self, localizer: Localizer, options: GuidedSearchOptions) -> None:
         """Prepare for the map of a localizer."""
-        self._localizer = localizer
+        super().__init__(localizer)
         self._options = options
-        self._joint = JointLocalizer(localizer)
         self._guided = GuidedSearch(localizer, options)
         self._solver = self._guided.window_solver()
         self._points = localizer.map.runtime.points
-
-    def everywhere(
-        self, views: Sequence[MountedQuery], supposed: PoseEstimate | None = None
-    ) -> Found:
-        """
-        Search the whole map.
-
-        :param supposed: where the body may be: that place is tried, too.
-        """
-        examined = [self._examined(view, supposed) for view in views]
-        mounted = tuple(
-            MountedObservation(observation, view.body_from_camera)
-            for view, (_, observation) in zip(views, examined, strict=True)
-        )
-        first = examined[0][0]
-        if len(views) == 1:
-            return dataclasses.replace(_alone(views[0], first, everywhere=True), mounted=mounted)
-        joint = self._joint.localize_moment(mounted)
-        reason = joint.reason
-        if reason is Reason.FEW_INLIERS and not first.localized:
-            reason = first.reason  # it may know what is behind that
-        image = dataclasses.replace(
-            joint.of_camera(0, views[0].body_from_camera),
-            reason=reason,
-            matches=sum(single.matches for single, _ in examined),
-            candidates=first.candidates,
-            retrieval_scores=first.retrieval_scores,
-            retrieval_margin=first.retrieval_margin,
-            stage_ms=_added([*(single.stage_ms for single, _ in examined), joint.stage_ms]),
-        )
-        return Found(
-            image, body_of(joint), True, joint.inliers_by_image, mounted, images=joint.images
-        )
-
-    def _examined(
-        self, view: MountedQuery, supposed: PoseEstimate | None
-    ) -> tuple[Localization, Observation]:
-        prior = None if supposed is None else supposed.map_from_body @ view.body_from_camera
-        return self._localizer.examine(view.query, prior)
 
     def near(self, views: Sequence[MountedQuery], prediction: PoseEstimate) -> Found:
         """Search the map points around a predicted pose of the body."""
         if len(views) == 1:
             (view,) = views
             expected = prediction.seen_from(view.body_from_camera)
-            return _alone(view, self._guided.find(view.query, expected), everywhere=False)
+            return alone(view, self._guided.find(view.query, expected), everywhere=False)
         return self._near_together(views, prediction)
 
     def _near_together(self, views: Sequence[MountedQuery], prediction: PoseEstimate) -> Found:
@@ -157,10 +76,21 @@ class MomentSearch:
             reason = self._judge(looked, found[0]) if found else Reason.FEW_INLIERS
         joint = joint_result(found, reason, [moment], self._points, clock.stage_ms())
         stages = [*(view.query.clock.stage_ms() for view in views), joint.stage_ms]
-        image = dataclasses.replace(
-            joint.of_camera(0, views[0].body_from_camera), matches=matches, stage_ms=_added(stages)
+        names, stage_ms = self._localizer.map.runtime.image_names, added(stages)
+        cameras = tuple(
+            CameraFound(
+                view.name,
+                dataclasses.replace(
+                    joint.of_camera(number, view.body_from_camera),
+                    matches=matches,
+                    candidates=tuple(names[image] for image in _place(look)),
+                    stage_ms=stage_ms,
+                ),
+                alone=None,
+            )
+            for number, (view, look) in enumerate(zip(views, looks, strict=True))
         )
-        return Found(image, body_of(joint), False, joint.inliers_by_image, images=joint.images)
+        return Found(cameras[0].seen, body_of(joint), False, cameras, images=joint.images)
 
     def _judge(
         self, looked: Sequence[tuple[MountedQuery, GuidedMatches]], found: JointHypothesis
@@ -177,32 +107,13 @@ class MomentSearch:
         return self._guided.judge(found.evidence, np.concatenate(errors), finest)
 
 
-def body_of(joint: JointLocalization) -> PoseEstimate | None:
-    """Return the pose of the rig with its covariance, if there is one."""
-    if joint.map_from_rig is None or joint.covariance is None:
-        return None
-    return PoseEstimate(joint.map_from_rig, joint.covariance)
-
-
-def _alone(view: MountedQuery, image: Localization, *, everywhere: bool) -> Found:
-    body = None
-    if image.map_from_camera is not None and image.covariance is not None:
-        camera = PoseEstimate(image.map_from_camera, image.covariance)
-        body = camera.seen_from(transforms.invert(view.body_from_camera))
-    return Found(image, body, everywhere, (image.inliers,))
+def _place(look: GuidedMatches | Reason) -> NDArray[np.intp]:
+    """Return the map images whose points were searched."""
+    return np.zeros(0, np.intp) if isinstance(look, Reason) else look.place
 
 
 def _observed(view: MountedQuery, look: GuidedMatches | Reason) -> MountedObservation:
     """Return what was matched around a prediction, nothing where nothing could be."""
     query, found = view.query, () if isinstance(look, Reason) else (look.matches,)
-    images = np.zeros(0, np.intp) if isinstance(look, Reason) else look.place
-    observation = Observation(query.camera, query.features, images, found, accepted=None)
+    observation = Observation(query.camera, query.features, _place(look), found, accepted=None)
     return MountedObservation(observation, view.body_from_camera)
-
-
-def _added(stages: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the milliseconds of each stage over all images."""
-    total: Counter[str] = Counter()
-    for one in stages:
-        total.update(one)
-    return dict(total)

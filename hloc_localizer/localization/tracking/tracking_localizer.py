@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hloc_localizer.features.local_features import FrontEnd
 from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.localization.bundle import Bundle, SearchContext
+from hloc_localizer.localization.bundle import RecordedMoment, SearchContext
 from hloc_localizer.localization.localizer import Localizer
+from hloc_localizer.localization.mounted_image import MountedImage
 from hloc_localizer.localization.result import Localization, Reason, Status, refused
 from hloc_localizer.localization.tracking.estimate import PoseEstimate
-from hloc_localizer.localization.tracking.moment_search import (
-    Found,
-    MomentSearch,
-    MountedImage,
-    MountedQuery,
-)
+from hloc_localizer.localization.tracking.moment_search import MomentSearch
 from hloc_localizer.localization.tracking.options import TrackingOptions
 from hloc_localizer.localization.tracking.pose_tracker import Fix, PoseTracker, State, Verdict
 from hloc_localizer.localization.tracking.recent_moments import RecentMoments
+from hloc_localizer.localization.tracking.whole_map_search import (
+    CameraFound,
+    Found,
+    MountedQuery,
+    nothing,
+)
 from hloc_localizer.numeric_threads import NumericThreads
 
 Array = NDArray[np.float64]
@@ -45,14 +46,19 @@ class TrackedFrame:
     """The pose of the body to publish; None unless the state has one."""
     camera: PoseEstimate | None
     """The same of the camera."""
-    prior: Array | None = None
-    """(4, 4) ``map_from_camera`` that was predicted or supposed."""
-    inliers: Mapping[str, int] = field(default_factory=dict)
-    """Of the image of each camera, by the camera's name."""
-    search: SearchContext | None = None
-    """How it was searched for."""
+    cameras: tuple[CameraFound, ...] = ()
+    """What each camera that took part has to do with it."""
     images: int = 1
     """How many images were solved together, those of other cameras and moments among them."""
+    recorded: RecordedMoment | None = None
+    """The images, and how they were searched for; None for a stale moment."""
+    earlier: tuple[RecordedMoment, ...] | None = ()
+    """The moments that were solved together with it; None: too large to be remembered."""
+
+    @property
+    def inliers(self) -> Mapping[str, int]:
+        """Of the image of each camera, by the camera's name."""
+        return {one.name: one.inliers for one in self.cameras}
 
     def seen_from(self, body_from_camera: Array) -> TrackedFrame:
         """Return the same for another camera of the moment."""
@@ -162,72 +168,36 @@ class TrackingLocalizer:
         self._stamps_ns.update({one.name: stamp_ns for one in images})
         with self._threads:
             quick = self._quick_front_end if self._quick_look_suffices(stamp_ns) else None
-            views, failed = self._prepared(images, quick)
+            views, failed = self._search.prepare(images, quick)
             odometry = odom_from_body() if callable(odom_from_body) else odom_from_body
             self.tracker.advance(stamp_ns, odometry)
             if supposed is not None:
                 self.tracker.suppose(supposed)
             prediction = self.tracker.prediction
             supposed_only = prediction is not None and not self.tracker.proven
-            found = self._find(views, stamp_ns) if views else Found(failed[0], None, False)
+            found = self._find(views, stamp_ns) if views else nothing(failed[0])
             found = dataclasses.replace(found, quick=found.quick and quick is not None)
-            found = self._with_those_before(found, stamp_ns, odometry)
+            used = prediction if supposed_only or not found.everywhere else None
+            recorded = RecordedMoment(
+                stamp_ns,
+                tuple(images),
+                None if prediction is None else prediction.map_from_body,
+                SearchContext(
+                    None if used is None else used.covariance, found.quick, found.everywhere
+                ),
+                odometry,
+            )
+            found = self._with_those_before(found, recorded)
         verdict = self.tracker.correct(self._fix(found))
         if verdict in (Verdict.ENTERED, Verdict.JUMPED):
             self._recent.clear()
         mounting = views[0].body_from_camera if views else images[0].body_from_camera
-        frame = self._frame(found, verdict, mounting)
-        counts = found.inliers or (0,) * len(views)
-        inliers = {view.name: count for view, count in zip(views, counts, strict=True)}
-        expected = None if prediction is None else prediction.seen_from(mounting)
-        used = expected is not None and (supposed_only or not found.everywhere)
-        covariance = expected.covariance if expected is not None and used else None
-        return dataclasses.replace(
-            frame,
-            prior=None if expected is None else expected.map_from_body,
-            inliers=inliers,
-            search=SearchContext(covariance, found.quick, found.everywhere),
-            images=found.images,
-        )
-
-    def search_again(self, bundle: Bundle) -> Localization:
-        """
-        Localize a recorded image of a stream as it was then, whatever is known of this stream.
-
-        :param bundle: one with :attr:`Bundle.tracked`.
-        """
-        context = bundle.tracked
-        assert context is not None
-        with self._threads:
-            front_end = self._quick_front_end if context.quick else None
-            query = self.localizer.prepare(bundle.image, bundle.camera, front_end)
-            if isinstance(query, Localization):
-                return query
-            views = [MountedQuery('', query, np.eye(4))]
-            predicted = None
-            if bundle.prior is not None and context.covariance is not None:
-                predicted = PoseEstimate(bundle.prior, context.covariance)
-            if predicted is not None and not context.everywhere:
-                return self._search.near(views, predicted).image
-            return self._search.everywhere(views, predicted).image
+        return self._frame(found, verdict, mounting, recorded)
 
     def _quick_look_suffices(self, stamp_ns: int) -> bool:
         """Tell whether an image can be reduced: it is only looked at near a good prediction."""
         state = self.tracker.state
         return state is State.LOCALIZED or (state.has_pose and not self._search_due(stamp_ns))
-
-    def _prepared(
-        self, images: Sequence[MountedImage], front_end: FrontEnd | None
-    ) -> tuple[list[MountedQuery], list[Localization]]:
-        """Extract features; return also the refusals of images that show too little."""
-        views, failed = [], []
-        for one in images:
-            query = self.localizer.prepare(one.image, one.camera, front_end)
-            if isinstance(query, Localization):
-                failed.append(query)
-            else:
-                views.append(MountedQuery(one.name, query, one.body_from_camera))
-        return views, failed
 
     def _find(self, views: Sequence[MountedQuery], stamp_ns: int) -> Found:
         """Search near the prediction or everywhere, as the state asks for."""
@@ -238,7 +208,9 @@ class TrackingLocalizer:
         due = self._search_due(stamp_ns)
         if tracker.state is State.LOCALIZED and due:
             found = self._everywhere(views, stamp_ns)
-            return found if found.body is not None else self._search.near(views, prediction)
+            if found.body is not None:
+                return found
+            return self._search.near(views, prediction).knowing(found)
         near = self._search.near(views, prediction)
         if tracker.state is State.LOCALIZED and near.image.reason is Reason.UNPREDICTABLE:
             # A slow camera without odometry: each image has to be searched for.
@@ -247,15 +219,15 @@ class TrackingLocalizer:
         if (near.body is not None and not tracker.doubted) or not due:
             return near
         found = self._everywhere(views, stamp_ns)
-        return found if found.body is not None or near.body is None else near
+        return found if found.body is not None or near.body is None else near.knowing(found)
 
-    def _with_those_before(self, found: Found, stamp_ns: int, odometry: Array | None) -> Found:
+    def _with_those_before(self, found: Found, recorded: RecordedMoment) -> Found:
         """Solve the moments since the last pose together where the newest is not enough."""
         fix = self._fix(found)
         enters = fix is not None and self.tracker.accepts(fix)
         if not self.options.use_window or enters or not found.everywhere or not found.mounted:
             return found
-        self._recent.add(stamp_ns, odometry, found)
+        self._recent.add(recorded, found)
         together = None if self._is_sure_enough() else self._recent.solve(found)
         return found if together is None else together
 
@@ -288,7 +260,7 @@ class TrackingLocalizer:
     ) -> Found:
         """Search the whole map, and around a pose that a person supposes."""
         self._searched_ns = stamp_ns
-        return self._search.everywhere(views, supposed)
+        return self._search.everywhere(views, None if supposed is None else supposed.map_from_body)
 
     def search_next(self) -> None:
         """Search the whole map for the next image, whatever the prediction gives."""
@@ -315,7 +287,9 @@ class TrackingLocalizer:
             since_ns=found.since_ns,
         )
 
-    def _frame(self, found: Found, verdict: Verdict | None, mounting: Array) -> TrackedFrame:
+    def _frame(
+        self, found: Found, verdict: Verdict | None, mounting: Array, recorded: RecordedMoment
+    ) -> TrackedFrame:
         body = self.tracker.published
         reason = found.image.reason
         if verdict in (Verdict.DISAGREES, Verdict.WAITS):
@@ -327,6 +301,10 @@ class TrackingLocalizer:
             reason=reason,
             body=body,
             camera=None if body is None else body.seen_from(mounting),
+            cameras=found.cameras,
+            images=found.images,
+            recorded=recorded,
+            earlier=found.earlier,
         )
 
 
