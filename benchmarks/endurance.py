@@ -130,13 +130,22 @@ def _memory(data: Path, arguments: argparse.Namespace) -> int:
 
 
 def _stream(data: Path, arguments: argparse.Namespace) -> int:
-    """Publish at 30 Hz whatever the localizer can do; see how old its output is."""
-    frames = list(open_source(data / 'lounge' / 'query').frames())
+    """
+    Publish at 30 Hz whatever the localizer can do; see how old its output is.
+
+    The recording is one without gaps, half of which shows what the map does not, to and fro: in a
+    jump no odometry would be believed.
+    """
+    frames = list(open_source(data / 'lounge' / 'revisit').frames())
+    views = long_run.reduced(frames, 1.0)
     _, camera = _first_frame(data)
-    with _node(arguments.map) as (_, variables), NodeClient(variables) as client:
+    with (
+        _node(arguments.map, tf_timeout_s=0.1) as (_, variables),
+        NodeClient(variables) as client,
+    ):
         client.send_camera_info(camera)
         client.localized(frames[0].image, timeout_s=30.0)
-        run = Camera30(client, long_run.reduced(frames, 1.0), STREAM_HZ)
+        run = Camera30(client, [*views, *views[-2:0:-1]], STREAM_HZ)
         report = run.play(arguments.images or 900)
     print('\n'.join(report.lines()))
     return 0 if report.reached else 1

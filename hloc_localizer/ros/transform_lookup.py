@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 
 from hloc_localizer.errors import InputError
@@ -16,6 +17,13 @@ from hloc_localizer.ros import messages, tf
 _POLL_S = 0.002
 LARGEST_M = 1e7
 """Further away than any robot of any map; the digits of a pose would be lost, or overflow."""
+
+_TF_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""
+Of ``/tf``. What is lost is interpolated across; a reliable subscription holds back all that comes
+after it until it is sent again, with Fast DDS for up to three seconds. That loses transforms even
+on one machine when the same process sends images of more than half a megabyte, as bag players do.
+"""
 
 _END_NS = 2**31 * 10**9
 """Seconds of a stamp are a signed integer of 32 bits; before zero is no time either."""
@@ -45,7 +53,7 @@ class TransformTree:
     def __init__(self, node: Node) -> None:
         """Listen to ``/tf`` and ``/tf_static``."""
         self._buffer = tf.Buffer()
-        self._listener = tf.TransformListener(self._buffer, node)
+        self._listener = tf.TransformListener(self._buffer, node, qos=_TF_QOS)
 
     def lookup(
         self, target: str, source: str, stamp_ns: int, timeout_s: float = 0.0

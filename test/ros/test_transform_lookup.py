@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS 2')
 import rclpy
 from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_process import wait_until
 
 from hloc_localizer.errors import InputError
@@ -56,3 +57,28 @@ def test_a_transform_longer_than_any_map_is_refused(node: Node) -> None:
             tree.lookup('base', child, STAMP_NS)
     with pytest.raises(InputError, match='is no time'):
         tree.lookup('base', 'near', -1)
+
+
+def test_transforms_of_best_effort_publishers_are_heard(node: Node) -> None:
+    """And none is held back until a lost one before it was sent again."""
+    tree = TransformTree(node)
+    (heard_by,) = node.get_subscriptions_info_by_topic('/tf')
+    assert heard_by.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+    (heard_by,) = node.get_subscriptions_info_by_topic('/tf_static')
+    assert heard_by.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+    qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+    broadcaster = tf.TransformBroadcaster(node, qos)
+    executor = rclpy.executors.SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    pose = transforms.transform_from(np.eye(3), [0.5, 0.0, 0.0])
+
+    def heard() -> bool:
+        broadcaster.sendTransform(messages.transform_message('odom', 'base', STAMP_NS, pose))
+        executor.spin_once(timeout_sec=0.05)
+        try:
+            return bool(tree.lookup('odom', 'base', STAMP_NS)[0, 3] == 0.5)
+        except InputError:
+            return False
+
+    wait_until(heard, 10.0, 'the transform')
+    tree.close()
