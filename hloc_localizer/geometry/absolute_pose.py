@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.geometry.solution_covariance import (
+    CAUCHY,
+    cauchy_weights,
+    cell_width,
+    direction_cells,
+    solution_covariance,
+)
 from hloc_localizer.options import Options, option
 
 Array = NDArray[np.float64]
@@ -42,8 +49,6 @@ class RefinedPose:
     """(6, 6) of x y z and rotations about the fixed map axes; metres and radians."""
     errors_px: Array
     """(N,) reprojection errors at the pose; infinite behind the camera."""
-    residual_variance: float
-    """Variance of the residuals relative to what their standard deviations promised."""
 
 
 def estimate_absolute_pose(
@@ -179,8 +184,9 @@ def refine_absolute_pose(
     :param keypoints: (N, 2) pixels.
     :param points: (N, 3).
     :param noise_px: (N, 2, 2) covariance expected of each residual, in square pixels.
-    :returns: the pose with its covariance, scaled by the variance that the residuals show where
-        it is larger than promised; None when the points do not determine a pose.
+    :returns: the pose with its :func:`covariance
+        <hloc_localizer.geometry.solution_covariance.solution_covariance>`; None when the points do
+        not determine a pose.
     """
     keypoints = np.asarray(keypoints, np.float64)
     points = np.asarray(points, np.float64)
@@ -207,7 +213,7 @@ def refine_absolute_pose(
         damping = max(damping * 0.1, 1e-9)
         if converged:
             break
-    return _with_covariance(camera, pose, keypoints, points, whitening, normal)
+    return _with_covariance(camera, pose, keypoints, points, whitening)
 
 
 _CONVERGED = 1e-4
@@ -264,10 +270,6 @@ def _squared_errors(residuals: Array, whitening: Array) -> tuple[Array, Array]:
     return residuals, np.where(np.isfinite(squared), squared, 1e6)
 
 
-_CAUCHY = 1.0**2
-"""Squared scale of the loss, in standard deviations: below it a residual counts in full."""
-
-
 def _linearise(
     camera: Camera, pose: Array, keypoints: Array, points: Array, whitening: Array
 ) -> tuple[float, Array, Array]:
@@ -278,32 +280,29 @@ def _linearise(
     visible = np.asarray(
         np.isfinite(residuals).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2)), np.bool_
     )
-    weights = np.where(visible, 1.0 / (1.0 + squared / _CAUCHY), 0.0)
+    weights = np.where(visible, cauchy_weights(squared), 0.0)
     residuals = np.where(visible[:, None], residuals, 0.0)
     jacobian = np.where(visible[:, None, None], jacobian, 0.0).reshape(-1, 6)
     weighted = jacobian * np.repeat(weights, 2)[:, None]
-    cost = float(_CAUCHY * np.log1p(squared / _CAUCHY).sum())
+    cost = float(CAUCHY * np.log1p(squared / CAUCHY).sum())
     return cost, weighted.T @ jacobian, weighted.T @ residuals.ravel()
 
 
 def _with_covariance(
-    camera: Camera, pose: Array, keypoints: Array, points: Array, whitening: Array, normal: Array
+    camera: Camera, pose: Array, keypoints: Array, points: Array, whitening: Array
 ) -> RefinedPose | None:
-    residuals = reprojection_residuals(camera, pose, keypoints, points)
-    _, squared = _squared_errors(residuals, whitening)
-    weights = 1.0 / (1.0 + squared / _CAUCHY)
-    freedom = max(2.0 * float(weights.sum()) - 6.0, 1.0)
-    variance = float((weights * squared).sum()) / freedom
-    try:
-        covariance = np.linalg.inv(normal) * max(variance, 1.0)
-    except np.linalg.LinAlgError:
-        return None
-    if not np.all(np.isfinite(covariance)) or np.any(np.diag(covariance) <= 0.0):
+    pixels, jacobian = _project_with_jacobian(camera, pose, points)
+    residuals = pixels - keypoints
+    covariance = solution_covariance(
+        whitened(residuals, whitening),
+        whitening @ jacobian,
+        direction_cells(points, pose[:3, 3], cell_width(camera.width, camera.focal_px)),
+    )
+    if covariance is None:
         return None
     errors = np.linalg.norm(residuals, axis=1)
     return RefinedPose(
         map_from_camera=pose,
-        covariance=0.5 * (covariance + covariance.T),
+        covariance=covariance,
         errors_px=np.where(np.isfinite(errors), errors, np.inf),
-        residual_variance=variance,
     )

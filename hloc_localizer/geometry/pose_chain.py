@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.absolute_pose import MIN_MATCHES, whitened, whitening_of
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.geometry.solution_covariance import (
+    CAUCHY,
+    cauchy_weights,
+    cell_width,
+    direction_cells,
+    solution_covariance,
+)
 
 Array = NDArray[np.float64]
-
-_CAUCHY = 1.0**2
-"""Squared scale of the loss, in standard deviations, as for a single camera."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,6 @@ class ChainPose:
     """(4, 4) each, oldest first."""
     covariance: Array
     """(6, 6) of the newest: x y z and rotations about the fixed map axes; metres and radians."""
-    residual_variance: float
-    """Variance of the reprojection errors relative to their standard deviations."""
 
     @property
     def map_from_rig(self) -> Array:
@@ -129,7 +131,7 @@ def refine_chain(
         damping = max(damping * 0.1, 1e-9)
         if converged:
             break
-    return chain.with_covariance(poses, normal)
+    return chain.with_covariance(poses)
 
 
 def tie_residuals(ties: Sequence[Tie], poses: Array) -> Array:
@@ -210,34 +212,39 @@ class _Chain:
         residuals = tie_residuals(self._ties, poses)
         cost += float(np.sum(residuals**2))
         for index, jacobian in enumerate(tie_jacobians(self._ties, poses)):
+            gradient[6 * index : 6 * index + 12] += jacobian.T @ residuals[index]
+        return cost, normal + self._tied(poses), gradient
+
+    def with_covariance(self, poses: Array) -> ChainPose | None:
+        """Add the covariance of the newest pose; parts of the scene are those it would see."""
+        residuals, jacobians = [np.zeros((0, 2))], [np.zeros((0, 2, 6))]
+        cells, moments = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
+        cameras = [view.camera for views in self._moments for view in views]
+        width = min(cell_width(camera.width, camera.focal_px) for camera in cameras)
+        for index, (views, pose) in enumerate(zip(self._moments, poses, strict=True)):
+            for view in views:
+                raw, jacobian = project_view(view, pose)
+                residuals.append(whitened(raw, view.whitening))
+                jacobians.append(view.whitening @ jacobian)
+                cells.append(direction_cells(view.points, poses[-1, :3, 3], width))
+                moments.append(np.full(len(raw), index))
+        covariance = solution_covariance(
+            np.concatenate(residuals),
+            np.concatenate(jacobians),
+            np.concatenate(cells),
+            np.concatenate(moments),
+            self._tied(poses),
+        )
+        return None if covariance is None else ChainPose(tuple(poses), covariance)
+
+    def _tied(self, poses: Array) -> Array:
+        """Return the information (6n, 6n) of the odometry."""
+        size = 6 * len(poses)
+        information = np.zeros((size, size))
+        for index, jacobian in enumerate(tie_jacobians(self._ties, poses)):
             both = slice(6 * index, 6 * index + 12)
-            normal[both, both] += jacobian.T @ jacobian
-            gradient[both] += jacobian.T @ residuals[index]
-        return cost, normal, gradient
-
-    def with_covariance(self, poses: Array, normal: Array) -> ChainPose | None:
-        """
-        Invert the information; matches that fit worse than promised widen it.
-
-        The blocks of the matches and of the ties are widened alike: the ties' own standard
-        deviations are cautious, and a drive with bad matches may have bad odometry.
-        """
-        squared = [
-            _squared(whitened(project_view(view, pose)[0], view.whitening))
-            for views, pose in zip(self._moments, poses, strict=True)
-            for view in views
-        ]
-        errors = np.concatenate(squared)
-        weights = 1.0 / (1.0 + errors / _CAUCHY)
-        freedom = max(2.0 * float(weights.sum()) - 6.0, 1.0)
-        variance = float((weights * errors).sum()) / freedom
-        try:
-            covariance = np.linalg.inv(normal)[-6:, -6:] * max(variance, 1.0)
-        except np.linalg.LinAlgError:
-            return None
-        if not np.all(np.isfinite(covariance)) or np.any(np.diag(covariance) <= 0.0):
-            return None
-        return ChainPose(tuple(poses), 0.5 * (covariance + covariance.T), variance)
+            information[both, both] += jacobian.T @ jacobian
+        return information
 
 
 def _squared(residuals: Array) -> Array:
@@ -253,9 +260,9 @@ def _of_view(view: View, pose: Array) -> tuple[float, Array, Array]:
     visible = np.asarray(
         np.isfinite(residuals).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2)), np.bool_
     )
-    weights = np.where(visible, 1.0 / (1.0 + squared / _CAUCHY), 0.0)
+    weights = np.where(visible, cauchy_weights(squared), 0.0)
     residuals = np.where(visible[:, None], residuals, 0.0)
     jacobian = np.where(visible[:, None, None], jacobian, 0.0).reshape(-1, 6)
     weighted = jacobian * np.repeat(weights, 2)[:, None]
-    cost = float(_CAUCHY * np.log1p(squared / _CAUCHY).sum())
+    cost = float(CAUCHY * np.log1p(squared / CAUCHY).sum())
     return cost, weighted.T @ jacobian, weighted.T @ residuals.ravel()

@@ -82,10 +82,10 @@ class GuidedMatchingOptions(Options):
 @dataclass(frozen=True)
 class CovarianceOptions(Options):
     """
-    What the published covariance adds to that of the keypoints.
+    What the published covariance adds to that of the solution.
 
-    The errors of the map are the same for all matches of an image: more matches do not average them
-    away, as the covariance of a least-squares solution assumes.
+    What all matches of an image have in common, as an error of the map's own poses or of the
+    calibration, shows neither in their scatter nor in how far parts of the scene disagree.
     """
 
     calibrated: bool = option(

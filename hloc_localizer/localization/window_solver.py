@@ -75,7 +75,6 @@ class WindowSolver:
 
         :param solver: knows how far off matches may be.
         """
-        self._points = runtime.points
         self._looks = SecondLooks(runtime, index, solver, options.guided)
         self._options = options
         self._prepared: WeakKeyDictionary[Observation, _Prepared] = WeakKeyDictionary()
@@ -216,7 +215,8 @@ class WindowSolver:
         self, looks: Sequence[Sequence[SecondLook]], chain: ChainPose, ties: Sequence[Tie]
     ) -> JointHypothesis:
         """Collect the evidence of all moments for the poses of a chain."""
-        shares, inliers, distinct = [np.zeros(0)], [_NO_POINTS], []
+        shares, inliers, rays = [np.zeros(0)], [_NO_POINTS], [np.zeros((0, 3))]
+        distinct: list[NDArray[np.intp]] = []
         newest: list[PointMatches] = []
         for at, map_from_rig in zip(looks, chain.map_from_rigs, strict=True):
             first, newest = [_NO_POINTS], []
@@ -227,17 +227,20 @@ class WindowSolver:
                 shares.append(found_in_cells(observation.camera, pixels, look.visible))
                 inliers.append(agreeing.point)
                 newest.append(agreeing)
-                first.append(
-                    self._looks.agreeing(
-                        look.mounted, observation.first_matches, map_from_rig
-                    ).point
+                matched = self._looks.agreeing(
+                    look.mounted, observation.first_matches, map_from_rig
                 )
-            distinct.append(np.unique(np.concatenate(first)))
+                pixels = observation.features.keypoints[matched.keypoint].astype(np.float64)
+                turned = map_from_rig[:3, :3] @ look.mounted.rig_from_camera[:3, :3]
+                rays.append(observation.camera.rays(pixels) @ turned.T)
+                first.append(matched.point)
+            distinct.append(np.concatenate(first))
         covariance = widened(chain.covariance, self._options.covariance)
         position_sigma, rotation_sigma = largest_sigmas(covariance)
-        points, found = np.unique(np.concatenate(distinct)), np.concatenate(shares)
+        points, once = np.unique(np.concatenate(distinct), return_index=True)
+        found = np.concatenate(shares)
         camera = next(look.view.camera for at in looks for look in at)
-        positions = self._points[points].astype(np.float64)
+        distinct = [np.unique(one) for one in distinct]
         return JointHypothesis(
             map_from_rig=chain.map_from_rig,
             covariance=covariance,
@@ -248,7 +251,7 @@ class WindowSolver:
             evidence=Evidence(
                 inliers=len(np.unique(np.concatenate(inliers))),
                 distinct=len(points),
-                spread=spread_of_directions(camera, positions, chain.map_from_rig),
+                spread=spread_of_directions(camera, np.concatenate(rays)[once]),
                 visible_ratio=float(found.mean()) if len(found) else 0.0,
                 position_sigma_m=position_sigma,
                 rotation_sigma_deg=rotation_sigma,
@@ -270,19 +273,18 @@ def _carried_back(ties: Sequence[Tie], newest: Array) -> list[Array]:
 _STEPS = 16
 
 
-def spread_of_directions(camera: Camera, points: Array, map_from_rig: Array) -> float:
+def spread_of_directions(camera: Camera, directions: Array) -> float:
     """
-    Return how widely points lie around a rig, relative to the field of view of a camera.
+    Return how widely keypoints lie around a rig, relative to the field of view of a camera.
 
     The same measure as the spread of pixels in one image, of unit directions instead: the product
-    of the two largest standard deviations.
+    of the two largest standard deviations. Of keypoints, not of their map points: a point that is
+    known badly, or lies beside the camera, agrees with a keypoint that is elsewhere.
 
-    :param points: (N, 3) in the map.
+    :param directions: (N, 3) the viewing rays, turned into the axes of the map.
     """
-    if len(points) < 3:
+    if len(directions) < 3:
         return 0.0
-    offsets = points - map_from_rig[:3, 3]
-    directions = offsets / np.maximum(np.linalg.norm(offsets, axis=1, keepdims=True), 1e-9)
     columns, rows = (np.linspace(0, size - 1, _STEPS) for size in camera.image_size)
     everywhere = camera.rays(np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2))
     everywhere = everywhere[np.all(np.isfinite(everywhere), axis=1)]

@@ -176,10 +176,10 @@ def test_covariance_is_the_scatter_of_repeated_measurements() -> None:
         )
         promised.append(pose.covariance)
     sampled, mean = np.cov(np.array(errors).T), np.mean(promised, axis=0)
-    # The weights of the Cauchy loss count noise as doubt: the promise is cautious, never bold.
+    # Here nothing errs alike, against which half of the promise guards: it is cautious, never bold.
     ratio = np.sqrt(np.diag(mean) / np.diag(sampled))
-    assert ratio.min() > 1.0, ratio
-    assert ratio.max() < 1.5, ratio
+    assert ratio.min() > 1.2, ratio
+    assert ratio.max() < 1.7, ratio
     correlation = [one / np.sqrt(np.outer(np.diag(one), np.diag(one))) for one in (sampled, mean)]
     assert np.abs(correlation[0] - correlation[1]).max() < 0.2
 
@@ -217,20 +217,23 @@ def test_whitening_gives_unit_covariance(seed: int) -> None:
     np.testing.assert_allclose(unit, np.tile(np.eye(2), (50, 1, 1)), atol=1e-6)
 
 
-def test_residuals_larger_than_promised_widen_the_covariance() -> None:
+def test_covariance_follows_the_residuals_and_not_what_was_promised_of_them() -> None:
     camera = CAMERAS['OPENCV']
     exact, points = scene(camera, 80)
     noise = np.random.default_rng(6).normal(size=exact.shape)
-    honest = refined(camera, exact + 2.0 * noise, points, 2.0)
-    boastful = refined(camera, exact + 2.0 * noise, points, 0.5)
-    assert boastful.residual_variance > 1.5
-    assert np.trace(boastful.covariance) > 0.3 * np.trace(honest.covariance)
-    # Better than promised is no reason to promise more.
-    modest = refined(camera, exact + 0.1 * noise, points, 2.0)
-    assert modest.residual_variance < 0.1
-    jacobian = reprojection_jacobian(camera, modest.map_from_camera, points).reshape(-1, 6) / 2.0
-    least_squares = np.linalg.inv(jacobian.T @ jacobian)
-    np.testing.assert_allclose(np.diag(modest.covariance), np.diag(least_squares), rtol=0.05)
+    sigmas = {
+        promised: np.sqrt(np.diag(refined(camera, exact + noise, points, promised).covariance))
+        for promised in (0.5, 1.0, 3.0)
+    }
+    for promised in (0.5, 3.0):
+        ratio = sigmas[promised] / sigmas[1.0]
+        assert ratio.min() > 0.7, (promised, ratio)
+        assert ratio.max() < 1.4, (promised, ratio)
+    # Few matches that fit well by chance are no reason to promise much more.
+    few = refined(camera, exact[:8] + 0.01 * noise[:8], points[:8], 1.0)
+    jacobian = reprojection_jacobian(camera, few.map_from_camera, points[:8]).reshape(-1, 6)
+    promised = np.linalg.inv(jacobian.T @ jacobian)
+    assert (np.diag(few.covariance) > 0.03 * np.diag(promised)).all()
 
 
 def test_points_that_determine_no_pose_give_none() -> None:

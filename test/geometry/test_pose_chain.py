@@ -108,10 +108,10 @@ def test_covariance_of_a_rig_is_the_scatter_of_its_poses() -> None:
         )
         covariances.append(found.covariance)
     nees = [e @ np.linalg.solve(c, e) for e, c in zip(np.array(errors), covariances, strict=True)]
-    # Weighed down by the Cauchy loss, the information is less than what the matches held.
-    assert 3.0 < np.mean(nees) < 7.0
+    # Nothing errs alike here, against which half of the variance guards.
+    assert 2.5 < np.mean(nees) < 6.0
     sigmas = np.sqrt(np.mean(covariances, axis=0).diagonal())
-    np.testing.assert_allclose(np.std(errors, axis=0), 0.8 * sigmas, rtol=0.2)
+    np.testing.assert_allclose(np.std(errors, axis=0), 0.7 * sigmas, rtol=0.2)
 
 
 def chain(
@@ -164,7 +164,6 @@ def test_newest_frame_bends_odometry_that_was_wrong() -> None:
     found = refine_chain(moments, ties, truth)
     assert found is not None
     assert transforms.pose_distance(found.map_from_rig, truth[-1])[0] < 0.02
-    assert found.residual_variance < 2.0
 
 
 def test_a_long_error_counts_as_little_as_its_direction_is_uncertain() -> None:

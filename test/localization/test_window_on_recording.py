@@ -13,6 +13,7 @@ from hloc_localizer.localization import (
     LocalizerOptions,
     Moment,
     MountedObservation,
+    Reason,
     Window,
 )
 from hloc_localizer.maps import Map
@@ -22,6 +23,8 @@ from hloc_localizer.sources.tum import read_tum
 
 WEAK = slice(3, 9)
 """Frames of `revisit` right after the first three, too poor to be localized alone."""
+POSTERS = 42
+"""A frame of `revisit` that shows little of the map but two posters in a corner."""
 
 
 def test_refused_frames_are_localized_together(lounge_map: Path, shared_data: Path) -> None:
@@ -52,3 +55,18 @@ def test_refused_frames_are_localized_together(lounge_map: Path, shared_data: Pa
     window.clear()
     window.add(Moment(0, np.eye(4), (MountedObservation(observation),)))
     assert not joint.localize(window).localized
+
+
+def test_posters_in_a_corner_are_no_proof_for_a_window_either(
+    lounge_map: Path, shared_data: Path
+) -> None:
+    folder = shared_data / 'data' / 'lounge'
+    source = open_source(folder / 'revisit', SourceOptions(poses='none', duration_s=8.7))
+    (camera,) = source.cameras.values()
+    localizer = Localizer(Map.load(lounge_map), LocalizerOptions(threads=1))
+    frame = list(source.frames())[POSTERS]
+    alone, observation = localizer.observe(frame.image, camera)
+    assert observation is not None
+    assert alone.reason is Reason.POOR_SPREAD
+    together = JointLocalizer(localizer).localize_moment([MountedObservation(observation)])
+    assert together.reason is Reason.POOR_SPREAD
