@@ -3,6 +3,7 @@ Feed mutated messages and mutated map folders to the localizer; nothing may cras
 
 ``python -m benchmarks fuzz --map MAP [--messages 10000] [--maps 2000] [--seed 0]``. Messages go
 through what the node does with them: decoding, calibration, transforms, initialpose, localizing.
+Every fourth is a moment of two cameras, of which one or both are mutated.
 A failure is an exception that is no refusal, a refusal without a reason, or a pose that is wrong.
 Status 1 when there is any; each is printed with the seed that makes it again.
 """
@@ -25,6 +26,7 @@ import numpy as np
 
 from benchmarks.map_mutations import MAP_MUTATIONS, MapMutation, bare_copy
 from benchmarks.recordings import add_data_argument, recordings
+from benchmarks.virtual_rigs import TWO_CAMERAS, one_camera
 from hloc_localizer.errors import HlocLocalizerError, MapError
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.trajectory import Trajectory
@@ -35,9 +37,11 @@ from hloc_localizer.sources import Frame, Source, open_source
 from hloc_localizer.sources.tum import read_tum
 
 if TYPE_CHECKING:
-    from benchmarks.message_mutations import Mutant
+    from benchmarks.message_fuzzer import Mutant
 
 WRONG_M, WRONG_DEG = 0.5, 10.0
+TWO_EVERY = 4
+"""Of this many mutants one is a moment of two cameras."""
 _SHOWN = 20
 _CLOSE_NS = 600_000_000
 
@@ -128,7 +132,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
 
 def fuzz_messages(localizer: Localizer, truth: Truth, count: int, seed: int) -> Outcome:
     """Send mutated messages through the node's own conversion and processing."""
-    from benchmarks.message_mutations import MessageFuzzer
+    from benchmarks.message_fuzzer import MessageFuzzer
 
     outcome = Outcome()
     with MessageFuzzer(localizer, truth.source) as fuzzer, warnings.catch_warnings():
@@ -137,25 +141,26 @@ def fuzz_messages(localizer: Localizer, truth: Truth, count: int, seed: int) -> 
         for number in range(seed, seed + count):
             random = np.random.default_rng(number)
             run = truth.runs[int(random.integers(len(truth.runs)))]
-            sent = run if random.integers(2) else run[1:2]
+            track = bool(random.integers(2))
+            two = number % TWO_EVERY == TWO_EVERY - 1
+            rig = TWO_CAMERAS[number // TWO_EVERY % len(TWO_CAMERAS)] if two else one_camera
             try:
-                mutant = fuzzer.send(sent, random)
+                mutant = fuzzer.send(run, rig, random, track=track)
             except Exception as error:
                 outcome.failures.append(f'seed {number}: {_line(error)}')
                 outcome.counts['crashed'] += 1
                 continue
-            _judge(mutant, sent, truth, f'seed {number} ({mutant.mutated})', outcome)
+            _judge(mutant, truth, f'seed {number} ({rig.__name__}, {mutant.mutated})', outcome)
     return outcome
 
 
-def _judge(
-    mutant: Mutant, frames: Sequence[Frame], truth: Truth, name: str, outcome: Outcome
-) -> None:
-    """Count the result of the mutated image; no pose, of the others neither, may be wrong."""
-    for number, (frame, result) in enumerate(zip(frames, mutant.results, strict=True)):
-        wrong = [truth.wrong(frame, camera) for camera in mutant.cameras(number)]
+def _judge(mutant: Mutant, truth: Truth, name: str, outcome: Outcome) -> None:
+    """Count the result of the mutated moment; no pose, of the others neither, may be wrong."""
+    for number, answer in enumerate(mutant.answers):
+        result = answer.result
+        wrong = [truth.wrong(frame, camera) for frame, camera in answer.cameras()]
         # Odometry that moves as a robot can is believed where the image gives no pose.
-        carried_off = result.bridged and mutant.mutated.startswith('odometry')
+        carried_off = result.bridged and 'odometry' in mutant.mutated
         if wrong and all(wrong) and carried_off:
             outcome.counts['carried off by wrong odometry (an image besides)'] += 1
         elif wrong and all(wrong):
@@ -163,10 +168,13 @@ def _judge(
         explained = result.detail and '\n' not in result.detail
         if not result.localized and (result.reason is Reason.NONE or not explained):
             outcome.failures.append(f'{name}: image {number}: refused without a reason')
-    result = mutant.result
-    kind = 'alone' if len(frames) == 1 else 'bridged' if result.bridged else 'tracked'
+        if any('\n' in part.problem for part in result.parts):
+            outcome.failures.append(f'{name}: image {number}: not one line')
+    result, several = mutant.result, len(mutant.answers) > 1
+    kind = 'bridged' if result.bridged else 'tracked' if several else 'alone'
+    cameras = f' with {len(result.views)} of two' if len(mutant.answers[0].views) > 1 else ''
     what = 'localized' if result.reason is Reason.NONE else f'refused: {result.reason.value}'
-    outcome.counts[f'{kind}, {what}'] += 1
+    outcome.counts[f'{kind}{cameras}, {what}'] += 1
 
 
 def fuzz_maps(path: Path, truth: Truth, count: int, seed: int) -> Outcome:

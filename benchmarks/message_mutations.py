@@ -1,219 +1,110 @@
-"""Ways to damage the messages that the localizer node receives, sent through its own parts."""
+"""Ways to damage the messages that the localizer node receives."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
-import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
-from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from hloc_localizer.errors import InputError
-from hloc_localizer.geometry import transforms
-from hloc_localizer.localization import Localizer
-from hloc_localizer.localization.tracking import TrackingLocalizer
-from hloc_localizer.ros import environment, image_bridge, messages, tf
-from hloc_localizer.ros.camera_input import CameraInput
-from hloc_localizer.ros.frame_processor import CameraOnRobot, FrameProcessor
-from hloc_localizer.ros.frame_result import FrameResult
-from hloc_localizer.ros.initial_pose import InitialPose
-from hloc_localizer.ros.stream import Stream
-from hloc_localizer.ros.transform_lookup import TransformTree
-from hloc_localizer.sources import Frame, Source
+from benchmarks.virtual_rigs import View
+from hloc_localizer.ros import image_bridge, messages
 from hloc_localizer.sources.camera_info import ros_calibration
 
 Random = np.random.Generator
 
-ODOM_FRAME, BASE_FRAME, CAMERA_FRAME = 'odom', 'base_link', 'camera'
-BASE_FROM_CAMERA = transforms.transform_from(
-    transforms.rotation_from_quaternion([0.5, -0.5, 0.5, -0.5]), [0.1, 0.0, 0.3]
-)
+ODOM_FRAME, BASE_FRAME = 'odom', 'base_link'
 NUMBERS = (math.nan, math.inf, -math.inf, 0.0, -1.0, 1e-300, 1e300, 1e9, -1e9)
 INTEGERS = (0, 1, 2, 3, 255, 65535, 2**31 - 1, 2**32 - 1)
 TEXTS = (
     '', '/', 'a' * 10000, 'é\u2028', 'bgr9', '../..', 'map', BASE_FRAME, '16UC1', 'nv12',
     'bayer_rggb8', 'jpeg', '; jpeg compressed', '16UC1; compressedDepth png', 'equidistant',
 )  # fmt: skip
+SKEWS_MS = (-1000, -25, -19, -10, -1, 1, 10, 19, 25, 100, 1000)
+"""By how much a camera may be late; as one moment count those at most 20 ms apart."""
 
 
-class MessageFuzzer:
-    """The parts of a node that messages go through; use as a context."""
+class SentMoment:
+    """The images of one moment and the messages that belong to them."""
 
-    def __init__(self, localizer: Localizer, source: Source) -> None:
-        """Make the parts as the node does."""
-        self._localizer = localizer
-        self._source = source
-        self._stack = environment.isolated()
-
-    def __enter__(self) -> MessageFuzzer:
-        variables = self._stack.__enter__()
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context, args=[], domain_id=int(variables['ROS_DOMAIN_ID']))
-        self._node = Node('fuzzer', context=self._context)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+    def __init__(
+        self, views: Sequence[View], stamp_ns: int, odom_from_base: np.ndarray, random: Random
     ) -> None:
-        self._node.destroy_node()
-        rclpy.shutdown(context=self._context)
-        self._stack.__exit__(kind, error, trace)
-
-    def send(self, frames: Sequence[Frame], random: Random) -> Mutant:
-        """
-        Send images with what belongs to them, something of the middle one mutated.
-
-        :param frames: one is localized alone, several are tracked.
-        """
-        parts = _Parts(self._localizer, track=len(frames) > 1)
-        mutated, results, mountings = '', [], []
-        for number, frame in enumerate(frames):
-            sent, said = _Sent(frame, self._source, random), ''
-            if number == len(frames) // 2:
-                said = mutated = sent.mutate(random)
-            if len(frames) > 1 and not said.startswith('initialpose'):
-                sent.initialpose = None  # a person's word would overrule the odometry
-            results.append(parts.process(sent))
-            mountings.append(parts.mounting(sent))
-        return Mutant(mutated, results, mountings)
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """What was sent, and what the node's parts made of it."""
-
-    mutated: str
-    results: list[FrameResult]
-    mountings: list[np.ndarray]
-    """(4, 4) ``base_from_camera`` of each, as the messages said; the true one where they fail."""
-
-    @property
-    def result(self) -> FrameResult:
-        """Of the mutated one."""
-        return self.results[len(self.results) // 2]
-
-    def cameras(self, number: int) -> list[np.ndarray]:
-        """Return the poses (4, 4) of the camera that a result says, by what is known of it."""
-        base = self.results[number].map_from_base
-        if base is None:
-            return []
-        return [base @ BASE_FROM_CAMERA, base @ self.mountings[number]]
-
-
-class _Sent:
-    """An image message and the messages that belong to it."""
-
-    def __init__(self, frame: Frame, source: Source, random: Random) -> None:
-        camera, odometry = source.cameras[frame.camera_name], frame.odom_from_camera
-        assert odometry is not None
-        calibration = ros_calibration(camera)
-        odom_from_base = odometry @ transforms.invert(BASE_FROM_CAMERA)
-        stamp_ns = frame.stamp_ns
-        self.image = _image(frame, random)
-        self.info = CameraInfo(
-            width=camera.width,
-            height=camera.height,
-            distortion_model=calibration.distortion_model,
-            d=list(calibration.d),
-            k=list(calibration.k),
-        )
-        self.mounting = messages.transform_message(
-            BASE_FRAME, CAMERA_FRAME, stamp_ns, BASE_FROM_CAMERA
-        )
-        self.odometry = messages.transform_message(ODOM_FRAME, BASE_FRAME, stamp_ns, odom_from_base)
+        """Make good messages."""
+        self.images = [_image(view, stamp_ns, random) for view in views]
+        self.infos = [_camera_info(view) for view in views]
+        self.mountings = [
+            messages.transform_message(BASE_FRAME, view.name, stamp_ns, view.base_from_camera)
+            for view in views
+        ]
+        self.odometry = [
+            messages.transform_message(ODOM_FRAME, BASE_FRAME, stamp_ns, odom_from_base)
+        ]
         self.initialpose: PoseWithCovarianceStamped | None = messages.pose_with_covariance_stamped(
             'map', stamp_ns, np.eye(4), np.eye(6)
         )
+        self._stamp_ns = stamp_ns
+        self._odom_from_base = odom_from_base
 
     def mutate(self, random: Random) -> str:
-        """Damage one of the messages; return how."""
+        """Damage one of the messages, or of each of two cameras one; return how."""
+        if len(self.images) == 1:
+            return self._mutate(0, random)
+        whose = (0,), (1,), (0, 1)
+        chosen = whose[int(random.integers(len(whose)))]
+        said = [f'{("first", "second")[n]} {self._mutate(n, random)}' for n in chosen]
+        return ', '.join(said)
+
+    def _mutate(self, camera: int, random: Random) -> str:
         kinds: dict[str, tuple[Any, Callable[[Any, Random], str]]] = {
-            'image': (self.image, _mutate_image),
-            'camera_info': (self.info, _mutate_camera_info),
-            'tf': (self.mounting, _mutate_transform),
-            'odometry': (self.odometry, _mutate_transform),
+            'image': (self.images[camera], _mutate_image),
+            'camera_info': (self.infos[camera], _mutate_camera_info),
+            'tf': (self.mountings[camera], _mutate_transform),
+            'odometry': (self.odometry[0], _mutate_transform),
             'initialpose': (self.initialpose, _mutate_initial_pose),
         }
-        chosen = sorted(kinds)[int(random.integers(len(kinds)))]
+        if len(self.images) > 1:
+            kinds['skew'] = camera, self._skew
+        chosen = _one_of(sorted(kinds), random)
         message, mutate = kinds[chosen]
         what = ', '.join(mutate(message, random) for _ in range(int(random.integers(1, 4))))
         return f'{chosen}: {what}'
 
-
-class _Parts:
-    """What a node makes when it becomes active."""
-
-    def __init__(self, localizer: Localizer, *, track: bool) -> None:
-        self._tree = _Transforms()
-        self._camera = CameraInput('')
-        self._initial = InitialPose(
-            transforms_lookup=self._tree, map_frame='map', odom_frame=ODOM_FRAME,
-            base_frame=BASE_FRAME, timeout_s=10.0,
-        )  # fmt: skip
-        stream = Stream(
-            localizer=TrackingLocalizer(localizer), transforms_lookup=self._tree,
-            odom_frame=ODOM_FRAME, base_frame=BASE_FRAME, timeout_s=0.0,
-        )  # fmt: skip
-        self._processor = FrameProcessor(
-            localizer=localizer,
-            transforms_lookup=self._tree,
-            cameras=[CameraOnRobot('image', self._camera.camera)],
-            base_frame=BASE_FRAME,
-            timeout_s=0.0,
-            stream=stream if track else None,
-        )
-
-    def process(self, sent: _Sent) -> FrameResult:
-        """Take the messages as the node's callbacks do, and localize the image."""
-        self._tree.take(sent.mounting)
-        self._tree.take(sent.odometry)
-        self._camera.update(sent.info)
-        if sent.initialpose is not None:
-            with contextlib.suppress(InputError):  # which the node logs
-                self._initial.set(sent.initialpose)
-        result = self._processor.process({0: sent.image}, self._initial.estimate())
-        if result.localized or result.state is not None:
-            self._initial.done()
-        return result
-
-    def mounting(self, sent: _Sent) -> np.ndarray:
-        """Return where the image's frame is on the base."""
-        header = sent.image.header
-        try:
-            return self._tree.lookup(
-                BASE_FRAME, header.frame_id, messages.stamp_to_ns(header.stamp)
+    def _skew(self, camera: int, random: Random) -> str:
+        """Let a camera say another time, at which the robot was where it is now."""
+        skew_ms = _one_of(SKEWS_MS, random)
+        stamp_ns = self._stamp_ns + skew_ms * 1_000_000
+        stamp = messages.header('', stamp_ns).stamp
+        self.images[camera].header.stamp = stamp
+        if random.integers(4):
+            self.mountings[camera].header.stamp = stamp
+        if random.integers(4):
+            self.odometry.append(
+                messages.transform_message(ODOM_FRAME, BASE_FRAME, stamp_ns, self._odom_from_base)
             )
-        except InputError:
-            return BASE_FROM_CAMERA
+        return f'{skew_ms} ms'
 
 
-class _Transforms(TransformTree):
-    """The node's tree, with the messages handed to it instead of coming by the network."""
-
-    def __init__(self) -> None:
-        self._buffer = tf.Buffer()
-
-    def take(self, message: TransformStamped) -> None:
-        """Remember a transform as the listener does."""
-        self._buffer.set_transform(message, 'fuzzer')
-
-
-def _image(frame: Frame, random: Random) -> Image | CompressedImage:
-    header = messages.header(CAMERA_FRAME, frame.stamp_ns)
+def _image(view: View, stamp_ns: int, random: Random) -> Image | CompressedImage:
+    header = messages.header(view.name, stamp_ns)
     if random.integers(2):
-        return image_bridge.encode_image(frame.image, header)
-    return image_bridge.encode_compressed(frame.image, header)
+        return image_bridge.encode_image(view.image, header)
+    return image_bridge.encode_compressed(view.image, header)
+
+
+def _camera_info(view: View) -> CameraInfo:
+    calibration = ros_calibration(view.camera)
+    return CameraInfo(
+        width=view.camera.width,
+        height=view.camera.height,
+        distortion_model=calibration.distortion_model,
+        d=list(calibration.d),
+        k=list(calibration.k),
+    )
 
 
 def _mutate_image(message: Image | CompressedImage, random: Random) -> str:

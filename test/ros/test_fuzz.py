@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,11 @@ def test_mutated_messages_neither_crash_nor_mislead(lounge_map: Path, truth: Tru
     assert {'alone, localized', 'tracked, localized', 'alone, refused: no intrinsics'} <= {
         *outcome.counts
     }
+    # Every fourth is of two cameras, of which one often has to do without the other.
+    two = Counter({what: n for what, n in outcome.counts.items() if 'of two' in what})
+    assert sum(two.values()) == 20
+    assert sum(n for what, n in two.items() if '1 of two, localized' in what) >= 4
+    assert sum(n for what, n in two.items() if '2 of two, localized' in what) >= 2
 
 
 def test_mutated_maps_neither_crash_nor_mislead(lounge_map: Path, truth: Truth) -> None:
