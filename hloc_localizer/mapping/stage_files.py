@@ -95,7 +95,7 @@ def _depths(image: MapImage) -> NDArray[np.float32]:
 
 
 def _read_shard(path: Path) -> Iterator[MapImage]:
-    tensors = read_safetensors(path)
+    tensors = read_safetensors(path, mapped=True)
     arrays = tensors.arrays
     names = json.loads(tensors.metadata['names'])
     sessions = json.loads(tensors.metadata['sessions'])
@@ -135,7 +135,7 @@ def write_array(folder: Path, array: NDArray[Any]) -> None:
 
 def read_array(folder: Path) -> NDArray[Any]:
     """Return what :func:`write_array` wrote."""
-    return read_safetensors(folder / _ARRAY_NAME).arrays['array']
+    return read_safetensors(folder / _ARRAY_NAME, mapped=True).arrays['array']
 
 
 def write_matches(folder: Path, matches: PairMatches) -> None:
@@ -151,7 +151,7 @@ def write_matches(folder: Path, matches: PairMatches) -> None:
 
 def read_matches(folder: Path) -> PairMatches:
     """Return what :func:`write_matches` wrote, as views of the file."""
-    arrays = read_safetensors(folder / _MATCHES_NAME).arrays
+    arrays = read_safetensors(folder / _MATCHES_NAME, mapped=True).arrays
     parts = np.split(arrays['indices'], np.cumsum(arrays['count'])[:-1])
     return {
         (int(first), int(second)): part
@@ -176,7 +176,7 @@ def write_retrieval(folder: Path, retrieval: Retrieval) -> None:
 
 def read_retrieval(folder: Path) -> Retrieval:
     """Return what :func:`write_retrieval` wrote, as views of the file."""
-    tensors = read_safetensors(folder / _RETRIEVAL_NAME)
+    tensors = read_safetensors(folder / _RETRIEVAL_NAME, mapped=True)
     descriptors = tensors.arrays.pop('descriptors')
     learned = {name[len(_LEARNED) :]: array for name, array in tensors.arrays.items()}
     return Retrieval(Component(**json.loads(tensors.metadata['component'])), descriptors, learned)
@@ -199,7 +199,7 @@ def write_placement(folder: Path, placement: Placement) -> None:
 def read_placement(folder: Path) -> Placement:
     """Return what :func:`write_placement` wrote."""
     path = folder / _PLACEMENT_NAME
-    tensors = read_safetensors(path)
+    tensors = read_safetensors(path, mapped=True)
     told = json.loads(tensors.metadata['told'])
     return Placement(
         images=tensors.arrays['images'].astype(np.intp),

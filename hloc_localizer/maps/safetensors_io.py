@@ -1,4 +1,4 @@
-"""The safetensors layout: named arrays in one file, written reproducibly and memory-mapped."""
+"""The safetensors layout: named arrays in one file, written reproducibly, read or mapped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class Tensors:
     """The content of one file."""
 
     arrays: dict[str, NDArray[Any]]
-    """Read-only views of the mapped file, by name."""
+    """Read-only views of one buffer or of the mapped file, by name."""
     metadata: dict[str, str]
 
 
@@ -92,10 +92,12 @@ def _header(ordered: _Named, metadata: Mapping[str, str]) -> bytes:
     return text + b' ' * (-(len(text) + 8) % _ALIGNMENT)
 
 
-def read_safetensors(path: Path) -> Tensors:
+def read_safetensors(path: Path, *, mapped: bool = False) -> Tensors:
     """
-    Map a file into memory; nothing is read before it is used.
+    Read a file.
 
+    :param mapped: map it into memory instead, for files that nobody else writes: when one becomes
+        shorter meanwhile, as copying another over it makes it, the process ends with a bus error.
     :raises MapError: when the file is not of this layout, naming what is wrong.
     """
     try:
@@ -105,9 +107,11 @@ def read_safetensors(path: Path) -> Tensors:
                 raise MapError(
                     f'{path}: not a safetensors file ({size} bytes); build the map again'
                 )
-            buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            buffer = _mapped(file) if mapped else file.read(size)
     except OSError as error:
         raise MapError(f'{path}: cannot be read ({error.strerror})') from error
+    if len(buffer) < size:
+        raise MapError(f'{path}: grew shorter while it was read; load it again')
     header_end = 8 + int.from_bytes(buffer[:8], 'little')
     if header_end > min(size, _LONGEST_HEADER):
         raise MapError(f'{path}: its header is longer than the file; build the map again')
@@ -117,6 +121,10 @@ def read_safetensors(path: Path) -> Tensors:
     _check_contiguous(path, entries, size - header_end)
     arrays = {name: _view(buffer, header_end, entry) for name, entry in entries.items()}
     return Tensors(arrays, metadata)
+
+
+def _mapped(file: BinaryIO) -> mmap.mmap:
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 @dataclass(frozen=True)
@@ -170,7 +178,7 @@ def _check_contiguous(path: Path, entries: Mapping[str, _Entry], size: int) -> N
         raise MapError(f'{path}: its arrays take {position} bytes but the file holds {size}')
 
 
-def _view(buffer: mmap.mmap, header_end: int, entry: _Entry) -> NDArray[Any]:
+def _view(buffer: bytes | mmap.mmap, header_end: int, entry: _Entry) -> NDArray[Any]:
     if entry.begin == entry.end:
         return np.zeros(entry.shape, entry.dtype)
     count = math.prod(entry.shape)

@@ -53,6 +53,14 @@ def test_arrays_are_views_of_the_file_and_cannot_be_written(tmp_path: Path) -> N
         loaded.points[0, 0] = 1.0
 
 
+def test_a_loaded_map_survives_that_another_is_copied_over_its_file(tmp_path: Path) -> None:
+    runtime = make_runtime()
+    save_runtime(tmp_path / 'map', runtime)
+    loaded = load_runtime(tmp_path / 'map')
+    with (tmp_path / 'map').open('wb'):  # as cp begins
+        assert_equal(runtime, loaded)
+
+
 def test_the_same_map_gives_the_same_bytes(tmp_path: Path) -> None:
     save_runtime(tmp_path / 'first', make_runtime())
     save_runtime(tmp_path / 'second', make_runtime())
