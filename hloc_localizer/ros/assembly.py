@@ -73,6 +73,7 @@ def assemble(
         odom_frame=options.odom_frame,
         tolerance_s=options.tf_tolerance_s,
         max_age_s=options.tf_max_age_s,
+        smoothing_s=options.tf_smoothing_s,
     )
     processor = FrameProcessor(
         localizer=loaded.localizer,

@@ -73,6 +73,14 @@ class LocalizerNodeOptions(Options):
         minimum=0.0,
         maximum=10.0,
     )
+    tf_smoothing_s: float = option(
+        0.2,
+        'How long map -> odom takes to reach a new correction, so that it makes no visible step; '
+        '0: none. What moves the base by more than 0.5 m or 10 degrees is no drift and comes at '
+        'once.',
+        minimum=0.0,
+        maximum=10.0,
+    )
     tf_max_age_s: float = option(
         60.0,
         'map -> odom is not broadcast any longer when no image has confirmed or carried it on for '

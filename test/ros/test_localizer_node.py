@@ -67,7 +67,10 @@ class Run:
 def run(lounge_map: Path, shared_data: Path, module_environment: dict[str, str]) -> Iterator[Run]:
     """Play the query bag to a node of its own."""
     lounge, variables = shared_data / 'data' / 'lounge', module_environment
-    parameters = {'map': lounge_map, 'image_transport': 'compressed', 'use_sim_time': True}
+    parameters = {
+        'map': lounge_map, 'image_transport': 'compressed', 'use_sim_time': True,
+        'tf_smoothing_s': 0.0,  # so that each fix can be found among the broadcasts
+    }  # fmt: skip
     remappings = ['image:=/camera/image_raw', 'camera_info:=/camera/camera_info']
     client = Client(variables)
     with node_process('hloc_localizer.ros.localizer', variables, parameters, remappings) as process:

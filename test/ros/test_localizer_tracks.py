@@ -157,9 +157,9 @@ def test_map_to_odom_makes_no_jumps(run: Run) -> None:
     metres, radians = transforms.pose_distance(corrections[:-1], corrections[1:])
     print(f'largest step {metres.max():.3f} m, {np.degrees(radians.max()):.2f} degrees')
     assert len(corrections) > 200
-    # Seconds without a fix end with one step of what odometry has drifted meanwhile.
-    assert np.median(metres) < 0.005
-    assert np.degrees(radians.max()) < 2.0
+    # Seconds without a fix end with a way of centimetres, which is gone in steps.
+    assert metres.max() < 0.025
+    assert np.degrees(radians.max()) < 0.5
 
 
 def test_lost_the_node_is_silent(run: Run) -> None:

@@ -111,3 +111,61 @@ def test_a_correction_that_nothing_renews_ends(sent: list[Any], clock: _Clock) -
     clock.now_ns += SECOND
     correction.broadcast()
     assert len(sent) == 1
+
+
+def _smoothed(sent: list[Any], clock: _Clock) -> MapToOdom:
+    return MapToOdom(
+        send=sent.append, now_ns=lambda: clock.now_ns, map_frame='map', odom_frame='odom',
+        tolerance_s=0.1, smoothing_s=0.2,
+    )  # fmt: skip
+
+
+def _broadcasts(correction: MapToOdom, clock: _Clock, seconds: float, sent: list[Any]) -> Any:
+    """Broadcast at 20 Hz; return all corrections from the one that was sent before."""
+    first = len(sent) - 1
+    for _ in range(round(seconds * 20)):
+        clock.now_ns += SECOND // 20
+        correction.broadcast()
+    return np.array([messages.transform_from_message(m.transform) for m in sent[first:]])
+
+
+def test_a_new_correction_is_reached_in_small_steps_at_the_base_far_from_the_origin_of_odometry(
+    sent: list[Any], clock: _Clock
+) -> None:
+    correction = _smoothed(sent, clock)
+    odom_from_base = _pose([0, 0, 0.3], [200.0, 0.0, 0.0])
+    before = _pose([0, 0, 0.8], [5.0, 3.0, 0.0])
+    after = _pose([0, 0, 0.8 + np.radians(4.0)], [5.08, 2.94, 0.0])
+    correction.update(before, odom_from_base)
+    clock.now_ns += SECOND
+    correction.update(after, odom_from_base)
+    poses = _broadcasts(correction, clock, 0.3, sent) @ odom_from_base
+    metres, radians = transforms.pose_distance(poses[:-1], poses[1:])
+    assert metres.max() == pytest.approx(0.1 / 4, abs=1e-9)
+    assert np.degrees(radians.max()) == pytest.approx(1.0, abs=1e-9)
+    np.testing.assert_allclose(poses[0], before, atol=1e-12)  # the fix itself moves nothing
+    np.testing.assert_allclose(poses[-1], after, atol=1e-12)
+    np.testing.assert_allclose(poses[-2], after, atol=1e-12)  # reached after 0.2 s
+
+
+def test_a_fix_on_the_way_is_headed_for_from_where_one_is(sent: list[Any], clock: _Clock) -> None:
+    correction = _smoothed(sent, clock)
+    correction.update(np.eye(4), np.eye(4))
+    clock.now_ns += SECOND
+    correction.update(_pose([0, 0, 0], [0.1, 0, 0]), np.eye(4))
+    assert _broadcasts(correction, clock, 0.1, sent)[-1][0, 3] == pytest.approx(0.05)
+    correction.update(_pose([0, 0, 0], [-0.05, 0, 0]), np.eye(4))
+    reached = _broadcasts(correction, clock, 0.2, sent)[:, 0, 3]
+    np.testing.assert_allclose(reached, [0.05, 0.025, 0.0, -0.025, -0.05], atol=1e-12)
+
+
+@pytest.mark.parametrize('step', [[0.6, 0.0, 0.0], [0.0, 0.0, 0.2]])
+def test_another_place_is_no_drift_and_comes_at_once(
+    step: list[float], sent: list[Any], clock: _Clock
+) -> None:
+    correction = _smoothed(sent, clock)
+    correction.update(np.eye(4), np.eye(4))
+    clock.now_ns += SECOND
+    other = _pose([0, 0, step[2]], [step[0], 0, 0])
+    correction.update(other, np.eye(4))
+    np.testing.assert_allclose(messages.transform_from_message(sent[-1].transform), other)
