@@ -76,6 +76,12 @@ def generate_launch_description() -> LaunchDescription:
                 description='Take the time from /clock (simulation, bag played with --clock)',
             ),
             DeclareLaunchArgument(
+                'respawn',
+                default_value='false',
+                choices=['true', 'false'],
+                description='Start the node again when it ends by itself',
+            ),
+            DeclareLaunchArgument(
                 'log_level', default_value='info', description='Log level of the node'
             ),
             DeclareLaunchArgument(
@@ -114,6 +120,8 @@ def _localizer(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         ],
         arguments=log_arguments(arguments['namespace'], 'hloc_localizer', arguments['log_level']),
         output='screen',
+        respawn=arguments['respawn'] == 'true',
+        respawn_delay=1.0,
     )
     return [node]
 

@@ -150,12 +150,15 @@ def test_recipes_hold_parameters_that_the_node_takes(repository: Path, recipe: s
     assert LocalizerNodeOptions().with_values(given).tf_mode == RECIPES[recipe]
 
 
-def test_the_manager_of_nav2_starts_the_node_that_does_not_start_itself(repository: Path) -> None:
+def test_the_recipe_for_nav2_leaves_to_its_launch_file_who_starts_the_node(
+    repository: Path,
+) -> None:
     nodes = yaml.safe_load((repository / 'config' / 'nav2.yaml').read_text(encoding='utf-8'))
-    manager = nodes['lifecycle_manager_localization']['ros__parameters']
-    assert set(manager['node_names']) <= set(nodes)
-    assert manager['bond_timeout'] == 0.0
-    assert nodes['hloc_localizer']['ros__parameters']['autostart'] is False
+    assert 'autostart' not in nodes['hloc_localizer']['ros__parameters']
+    assert 'lifecycle_manager_localization' not in nodes
+    described = _calls(repository / 'launch/nav2_localization.launch.py', 'DeclareLaunchArgument')
+    assert all({keyword.arg for keyword in call.keywords} >= {'description'} for call in described)
+    assert len(described) >= 6
 
 
 def test_the_filters_hear_the_pose_and_each_transform_has_one_source(repository: Path) -> None:
@@ -171,3 +174,4 @@ def test_the_filters_hear_the_pose_and_each_transform_has_one_source(repository:
         assert configs
         assert all(len(c) == 15 and set(map(type, c)) == {bool} for c in configs)
     assert 'pose0' not in nodes['ekf_odom']
+    assert 'pose0_rejection_threshold' not in nodes['ekf_map']
