@@ -42,6 +42,10 @@ ROS_MODELS: dict[str, tuple[str, int, int]] = {
 """Distortion models of ``sensor_msgs/CameraInfo`` (sensor_msgs/distortion_models.hpp)."""
 
 
+MAX_SIDE = 32768
+MAX_PIXELS = 128_000_000
+"""Larger images are refused before memory is taken for them."""
+
 _LARGEST_PARAMETER = 1e9
 """Far beyond any camera, and far below where powers of it overflow."""
 
@@ -83,6 +87,11 @@ class Camera:
             raise InputError(f'camera focal length is not positive: {list(self.params[:focals])}')
         if self.width <= 0 or self.height <= 0:
             raise InputError(f'camera image size {self.width}x{self.height} is not positive')
+        if max(self.width, self.height) > MAX_SIDE or self.width * self.height > MAX_PIXELS:
+            raise InputError(
+                f'camera image size {self.width}x{self.height} is more than {MAX_PIXELS} pixels'
+                f', or {MAX_SIDE} on a side'
+            )
         params = np.asarray(self.params, np.float64)
         object.__setattr__(self, '_focal', np.broadcast_to(params[:focals], (2,)).copy())
         object.__setattr__(self, '_centre', params[focals : focals + 2])

@@ -21,8 +21,15 @@ def open_map(path: Path) -> Map:
     """
     Load a map; an hloc output folder is imported once and kept beside the weights.
 
-    :raises InputError: when it is neither, with what to do.
+    :raises InputError: when it is neither, or may not be read, with what to do.
     """
+    try:
+        return _open(path)
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read as a map: {error.strerror or error}') from error
+
+
+def _open(path: Path) -> Map:
     from hloc_localizer.maps import Map
     from hloc_localizer.maps.hloc_layout import find_hloc_folder
 

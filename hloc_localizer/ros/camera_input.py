@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 from sensor_msgs.msg import CameraInfo
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization.calibration_check import implausible
+from hloc_localizer.ros.parameters import checked_path
 from hloc_localizer.sources.camera_info import camera_from_file, camera_from_info
 
 
@@ -26,7 +26,7 @@ class CameraInput:
         """
         self.from_file = bool(file)
         self._lock = threading.Lock()
-        self._camera = camera_from_file(Path(file).expanduser()) if file else None
+        self._camera = camera_from_file(checked_path(file, 'camera_info_file')) if file else None
         self._error = (
             f'no camera_info has arrived on {topic}: publish it, remap camera_info, or set the '
             'parameter camera_info_file'

@@ -16,6 +16,7 @@ from hloc_localizer.geometry import transforms
 from hloc_localizer.localization.bundle import Bundle, write_bundle
 from hloc_localizer.ros.frame_result import FrameResult
 from hloc_localizer.ros.options import LocalizerNodeOptions
+from hloc_localizer.ros.parameters import checked_path
 
 _PERIOD_S = 1.0
 """Of each reason at most one frame in this time: failures come in rows and are much alike."""
@@ -51,7 +52,7 @@ class FailureRecorder:
         :param map_path: the map that is localized in.
         :raises InputError: when bundles cannot be written there.
         """
-        self._folder = Path(folder).expanduser()
+        self._folder = checked_path(folder, 'record_failures')
         self._most = most
         self._most_bytes = round(most_mb * 1e6)
         self._map_path = map_path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from hloc_localizer.ros.image_bridge import decode_image
 from hloc_localizer.ros.image_subscription import ImageSubscription
 from hloc_localizer.ros.map_builder_options import MapBuilderNodeOptions
 from hloc_localizer.ros.messages import stamp_to_ns
+from hloc_localizer.ros.parameters import checked_path
 from hloc_localizer.sources.bag_reader import CAMERA_INFO, COMPRESSED_IMAGE, TF
 from hloc_localizer.sources.bag_writer import BagWriter
 from hloc_localizer.sources.options import NONE, SourceOptions
@@ -54,7 +54,7 @@ class LiveRecorder:
         :param recorded: told how many images more are in the bag, now and then with none.
         :raises InputError: when the bag exists or cannot be written.
         """
-        self.path = Path(options.record).expanduser()
+        self.path = checked_path(options.record, 'record')
         self.images = 0
         self.problem = ''
         """Why the last image could not be used; empty while all is well."""

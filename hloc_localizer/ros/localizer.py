@@ -19,6 +19,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
 from hloc_localizer.localization.map_choice import MapChoice
+from hloc_localizer.localization.result import Reason
 from hloc_localizer.maps import Map
 from hloc_localizer.ros import tf
 from hloc_localizer.ros.active_localizer import ActiveLocalizer
@@ -253,6 +254,10 @@ class LocalizerNode(LifecycleNode):
         except HlocLocalizerError as error:
             self.get_logger().error(f'{error}; going on with {self._map.path}')
             return SetParametersResult(successful=False, reason=str(error))
+        except Exception as error:  # would end the process: nobody above catches it
+            self.get_logger().error(traceback.format_exc())
+            reason = f'{Reason.INTERNAL_ERROR.value}: {type(error).__name__}: {error}'
+            return SetParametersResult(successful=False, reason=reason)
         return result
 
     def _change(self, options: LocalizerNodeOptions) -> None:

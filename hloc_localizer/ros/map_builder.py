@@ -6,7 +6,6 @@ import sys
 import threading
 import traceback
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from hloc_localizer.ros.build_progress import BuildProgress
 from hloc_localizer.ros.live_recorder import LiveRecorder
 from hloc_localizer.ros.map_builder_options import MapBuilderNodeOptions
 from hloc_localizer.ros.map_messages import map_cameras, map_point_cloud, point_cloud
-from hloc_localizer.ros.parameters import declare_options, paths_of
+from hloc_localizer.ros.parameters import checked_path, declare_options, paths_of
 from hloc_localizer.ros.publishers import LATCHED
 from hloc_localizer.ros.run_node import run_node
 
@@ -49,7 +48,7 @@ class MapBuilderNode(Node):
         self.exit_status = 1  # until the map is there
         self._options = declare_options(self, MapBuilderNodeOptions())
         self._check_paths()
-        self._output = Path(self._options.output).expanduser()
+        self._output = checked_path(self._options.output, 'output')
         check_output(self._output, overwrite=self._options.build.overwrite)
         self._map_frame = self._options.build.source.map_frame
         self._points = self.create_publisher(PointCloud2, '~/map_points', LATCHED)
@@ -135,7 +134,7 @@ class MapBuilderNode(Node):
     def _build(self) -> None:
         build = self._options.build
         if self._recorder is None:
-            recordings = paths_of(self._options.bag)
+            recordings = paths_of(self._options.bag, 'bag')
         else:
             build = replace(build, source=self._recorder.source_options())
             recordings = [self._recorder.path]

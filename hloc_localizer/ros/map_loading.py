@@ -66,7 +66,7 @@ def map_paths(names: str) -> list[Path]:
 
     :raises InputError: when it names none.
     """
-    paths = paths_of(names)
+    paths = paths_of(names, 'map')
     if not paths:
         raise InputError("parameter 'map' is not set; give the folder of a map")
     return paths

@@ -29,6 +29,9 @@ _FOREIGN_PREFIXES = ('use_sim_time', 'qos_overrides.', 'start_type_description_s
 
 _INTEGER_LIMIT = 2**62
 
+_SHOWN = 80
+"""Characters of a name that are repeated to the one who gave it."""
+
 
 def declare_options(node: Node, options: _OptionsT) -> _OptionsT:
     """
@@ -168,10 +171,38 @@ def _warn_of_unknown(node: Node, known: dict[str, Any]) -> None:
         node.get_logger().warning(f"parameter '{name}' is not known and has no effect{hint}")
 
 
-def paths_of(names: str) -> list[Path]:
-    """Return the paths that a parameter names, separated by commas; one that exists is one."""
-    whole = Path(names).expanduser()
+def checked_path(name: str, parameter: str) -> Path:
+    """
+    Return the path that a parameter names; nothing needs to be there.
+
+    :raises InputError: when nothing can be there, or nobody may look: names that are too long, of
+        no known user, in a folder that may not be entered.
+    """
+    try:
+        path = Path(name).expanduser()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except (OSError, RuntimeError, ValueError) as error:
+        shown = name if len(name) <= _SHOWN else f'{name[:_SHOWN]}...'
+        why = (error.strerror if isinstance(error, OSError) else '') or str(error)
+        raise InputError(f"parameter '{parameter}': {shown!r} is no usable path: {why}") from error
+    return path
+
+
+def paths_of(names: str, parameter: str) -> list[Path]:
+    """
+    Return the paths that a parameter names, separated by commas; one that exists is one.
+
+    :raises InputError: for one that cannot be a path.
+    """
     parts = [part.strip() for part in names.split(',') if part.strip()]
-    if len(parts) > 1 and '\0' not in names and whole.exists():
-        return [whole]  # a name with a comma in it
-    return [Path(part).expanduser() for part in parts]
+    if len(parts) > 1:
+        try:
+            whole = checked_path(names, parameter)
+        except InputError:
+            pass  # too long for one, perhaps
+        else:
+            if whole.exists():
+                return [whole]  # a name with a comma in it
+    return [checked_path(part, parameter) for part in parts]

@@ -11,16 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError
+from hloc_localizer.geometry.camera import MAX_PIXELS, MAX_SIDE
 from hloc_localizer.sources.jpeg_check import damage as jpeg_damage
 
 Image = NDArray[np.uint8]
 
 _MOST_PADDING = 256
 """Bytes that may follow the pixels of a row; of long rows a quarter."""
-
-MAX_SIDE = 32768
-MAX_PIXELS = 128_000_000
-"""Larger images are refused before memory is taken for them."""
 
 _DIRECT: dict[str, tuple[int, int | None]] = {
     # encoding: (channels, OpenCV conversion to RGB or None)

@@ -200,6 +200,8 @@ def test_camera_info_that_makes_no_camera_is_refused(k, model, d, message):
         (('PINHOLE', 640, 480, (500.0, 1e300, 320.0, 240.0)), 'absurdly large'),
         (('PINHOLE', 640, 480, (500.0, -1.0, 320.0, 240.0)), 'not positive'),
         (('PINHOLE', 0, 480, (500.0, 500.0, 320.0, 240.0)), '0x480'),
+        (('PINHOLE', 40_000, 480, (500.0, 500.0, 320.0, 240.0)), '40000x480 is more than'),
+        (('PINHOLE', 30_000, 30_000, (5e3, 5e3, 320.0, 240.0)), '30000x30000 is more than'),
     ],
 )
 def test_values_that_make_no_camera_are_refused(arguments, message):

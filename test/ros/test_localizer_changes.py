@@ -150,12 +150,18 @@ def test_a_bad_new_map_leaves_the_old_one_working_and_says_why(
     damaged = tmp_path / 'damaged'
     shutil.copytree(lounge_map, damaged)
     os.truncate(damaged / RUNTIME_NAME, 1000)
+    (tmp_path / 'loop').symlink_to('loop')
+    huge = _with_huge_camera(lounge_map, tmp_path / 'huge')
     for value, named in (
         ('/nowhere', '/nowhere: there is no such map folder'),
         (str(damaged), 'has 1000 bytes instead of'),
         (str(tmp_path), 'not a map'),
         ('', "parameter 'map' is not set"),
         ('\0', 'map'),
+        ('x' * 300, "parameter 'map': 'xxx"),
+        ('~nosuchuser/map', "parameter 'map': '~nosuchuser/map'"),
+        (f'{tmp_path}/loop/map', 'symbolic links'),
+        (str(huge), '3000000x3000000'),
     ):
         result = _set(robot, 'map', value)
         assert not result.successful
@@ -183,7 +189,10 @@ def test_failures_are_kept_from_when_a_folder_is_given(robot: Robot, tmp_path: P
     black = np.zeros_like(robot.frame.image)
     robot.answer_to(robot.image(black))
     assert _set(robot, 'record_failures', str(tmp_path / 'kept')).successful
-    assert not _set(robot, 'record_failures', '/proc/nowhere').successful
+    for nowhere in ('/proc/nowhere', '~nosuchuser/kept', 'x' * 300):
+        refused = _set(robot, 'record_failures', nowhere)
+        assert not refused.successful
+        assert "parameter 'record_failures'" in refused.reason
     robot.answer_to(robot.image(black))
     assert _set(robot, 'record_failures', '').successful
     names = [path.name for path in (tmp_path / 'kept').iterdir()]
@@ -239,6 +248,17 @@ def _copy_in_frame(lounge_map: Path, path: Path, frame: str) -> Path:
     text = manifest.read_text(encoding='utf-8')
     assert 'map_frame: map\n' in text
     manifest.write_text(text.replace('map_frame: map\n', f'map_frame: {frame}\n'), encoding='utf-8')
+    return path
+
+
+def _with_huge_camera(lounge_map: Path, path: Path) -> Path:
+    shutil.copytree(lounge_map, path)
+    manifest = path / MANIFEST_NAME
+    text = manifest.read_text(encoding='utf-8')
+    manifest.write_text(
+        text.replace('width: 540', 'width: 3000000').replace('height: 360', 'height: 3000000'),
+        encoding='utf-8',
+    )
     return path
 
 

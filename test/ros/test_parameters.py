@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from rclpy.parameter import Parameter
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.options import Options, option
-from hloc_localizer.ros.parameters import check_change, declare_options
+from hloc_localizer.ros.parameters import check_change, checked_path, declare_options, paths_of
 
 
 @dataclass(frozen=True)
@@ -112,3 +113,34 @@ def test_changes_are_refused_with_the_reason_while_the_node_runs(
     assert "'inner.count'" in refused.reason
     assert 'clean up first' in refused.reason
     assert check_change(node, Outer(), [Parameter('foreign', value=1)], 'no').successful
+
+
+@pytest.mark.parametrize(
+    ('name', 'why'),
+    [
+        ('x' * 300, 'File name too long'),
+        ('~nosuchuser/map', 'home directory'),
+        ('a\0b', 'null'),
+        ('loop/map', 'symbolic links'),
+    ],
+)
+def test_what_cannot_be_a_path_is_refused_by_the_name_of_its_parameter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'loop').symlink_to('loop')
+    for take in (checked_path, paths_of):
+        with pytest.raises(InputError, match=r"^parameter 'record': ") as caught:
+            take(name, 'record')
+        assert why in str(caught.value)
+        assert len(str(caught.value)) < 200
+
+
+def test_paths_need_not_exist_and_a_name_with_a_comma_may_be_one(tmp_path: Path) -> None:
+    assert checked_path(f'{tmp_path}/no/map', 'map') == tmp_path / 'no' / 'map'
+    one, other, both = tmp_path / 'a', tmp_path / 'b', tmp_path / 'a,b'
+    both.mkdir()
+    assert paths_of(str(both), 'map') == [both]
+    assert paths_of(f'{one}, {other},', 'map') == [one, other]
+    long = ','.join(f'{tmp_path}/{"x" * 200}{n}' for n in range(3))
+    assert len(paths_of(long, 'map')) == 3
