@@ -211,7 +211,11 @@ class Camera:
         return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
 
     def project(self, points: ArrayLike) -> Array:
-        """Project points (N, 3) of the optical frame to pixels (N, 2); NaN behind the camera."""
+        """
+        Project points (N, 3) of the optical frame to pixels (N, 2).
+
+        NaN behind the camera, and beyond the fold of the distortion: no camera sees these.
+        """
         plane = _plane(np.asarray(points, np.float64))
         return np.asarray(self._distortion.apply(plane) * self._focal + self._centre)
 

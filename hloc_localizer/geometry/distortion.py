@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,12 +40,35 @@ class Distortion:
         return Distortion(None if identity else _FUNCTIONS[kind], coefficients)
 
     def apply(self, plane: Array) -> Array:
-        """Distort coordinates (N, 2); what is too far off the axis for numbers gives NaN or inf."""
+        """
+        Distort coordinates (N, 2); what is too far off the axis gives NaN or inf.
+
+        Beyond the fold a model puts points back into the image that no camera would see there.
+        """
         if self.function is None:
             return plane
         with np.errstate(all='ignore'):
-            distorted = self.function(plane[:, 0], plane[:, 1], self.coefficients)
-        return np.stack(distorted, axis=1)
+            distorted = np.stack(self.function(plane[:, 0], plane[:, 1], self.coefficients), axis=1)
+            if self.fold < math.inf:
+                distorted[np.einsum('ij,ij->i', plane, plane) > self.fold**2] = np.nan
+        return distorted
+
+    @functools.cached_property
+    def fold(self) -> float:
+        """
+        The radius on the plane from which on the distorted one decreases; infinite without.
+
+        Of the radial terms: tangential and prism terms are small beside them.
+        """
+        if self.function is None or self.function is _fov:
+            return math.inf
+        with np.errstate(all='ignore'):
+            if self.function is _fisheye:
+                return _radius_of_angle(_first_turn(_of_angle(self.coefficients).deriv()))
+            if self.function is _thin_prism_fisheye:
+                radial = self.coefficients[[0, 1, 4, 5]]
+                return _radius_of_angle(_first_turn(_of_angle(radial).deriv()))
+            return _fold(self.coefficients, self.function)
 
     def apply_with_jacobian(self, plane: Array) -> tuple[Array, Array]:
         """
@@ -75,8 +99,7 @@ class Distortion:
             if self.function is _thin_prism_fisheye:
                 angles = _newton(distorted, _thin_prism, self.coefficients)
                 return _plane_of_angles(angles, np.linalg.norm(angles, axis=1))
-            fold = _fold(self.coefficients, self.function)
-            return _newton(distorted, self.function, self.coefficients, fold)
+            return _newton(distorted, self.function, self.coefficients, self.fold)
 
 
 def _jacobian(function: Function, plane: Array, coefficients: Array) -> tuple[Array, Array]:
@@ -137,9 +160,7 @@ def _positive_roots(polynomial: np.polynomial.Polynomial) -> list[float]:
 def _undo_fisheye(distorted: Array, coefficients: Array) -> Array:
     """Solve ``angle + k1 angle^3 + ... = radius`` by Newton's method kept inside a bracket."""
     radius = np.linalg.norm(distorted, axis=1)
-    odd = np.zeros(2 * len(coefficients) + 2)
-    odd[1::2] = [1.0, *coefficients]
-    polynomial = np.polynomial.Polynomial(odd)
+    polynomial = _of_angle(coefficients)
     derivative = polynomial.deriv()
     limit = _first_turn(derivative)
     low, high = np.zeros_like(radius), np.full_like(radius, limit)
@@ -153,6 +174,17 @@ def _undo_fisheye(distorted: Array, coefficients: Array) -> Array:
         angle = np.where((angle > low) & (angle < high), angle, 0.5 * (low + high))
     angle[~(np.abs(polynomial(angle) - radius) < 1e-6)] = np.nan
     return _plane_of_angles(distorted * (angle / np.maximum(radius, 1e-12))[:, None], angle)
+
+
+def _of_angle(coefficients: Array) -> np.polynomial.Polynomial:
+    """Return ``angle + k1 angle^3 + ...``."""
+    odd = np.zeros(2 * len(coefficients) + 2)
+    odd[1::2] = [1.0, *coefficients]
+    return np.polynomial.Polynomial(odd)
+
+
+def _radius_of_angle(angle: float) -> float:
+    return math.tan(angle) if angle < 0.5 * np.pi else math.inf
 
 
 def _first_turn(derivative: np.polynomial.Polynomial) -> float:

@@ -69,20 +69,50 @@ def test_barrel_distortion_beyond_its_fold_has_no_solution():
 
 
 def test_a_second_branch_beyond_the_fold_is_not_taken():
-    # radius - 0.3 radius^3 + 0.025 radius^5 turns back at 1.3 and grows again from 2.3 on.
+    # radius - 0.3 radius^3 + 0.025 radius^5 turns back at 1.17 and grows again from 2.3 on.
     distortion = Distortion.of('radial', np.array([-0.3, 0.025]))
-    far = distortion.apply(np.array([[4.0, 0.0]]))
-    assert far[0, 0] > 5.0
-    assert np.isnan(distortion.undo(far)).all()
+    assert np.isnan(distortion.undo(np.array([[4.0 - 0.3 * 4.0**3 + 0.025 * 4.0**5, 0.0]]))).all()
+    assert np.isnan(distortion.apply(np.array([[4.0, 0.0]]))).all()
 
 
 def test_a_pole_of_the_rational_model_is_not_crossed():
     # 1 / (1 - 0.5 radius^2) has its pole at radius 1.414.
     distortion = Distortion.of('brown', np.array([0.0, 0.0, 0.0, 0.0, 0.0, -0.5, 0.0, 0.0]))
     assert distortion.undo(np.array([[2.0, 0.0]]))[0, 0] == pytest.approx(1.0, abs=1e-9)
-    beyond = distortion.apply(np.array([[-3.0, 0.0]]))
-    assert beyond[0, 0] > 0.0
+    beyond = np.array([[-3.0 / (1.0 - 0.5 * 3.0**2), 0.0]])
     assert 0.0 < distortion.undo(beyond)[0, 0] < 1.414
+    assert np.isnan(distortion.apply(np.array([[-3.0, 0.0]]))).all()
+
+
+@pytest.mark.parametrize(
+    ('kind', 'coefficients', 'fold'),
+    [
+        ('radial', [-0.3], 1.0541),
+        ('radial', [-0.3, 0.025], 1.1717),
+        ('brown', [-0.3, 0.025, 1e-3, -1e-3], 1.1717),
+        ('brown', [0.0, 0.0, 0.0, 0.0, 0.0, -0.5, 0.0, 0.0], np.sqrt(2.0)),
+        ('fisheye', [-0.25], np.tan(np.sqrt(1.0 / 0.75))),
+        ('thin_prism_fisheye', [-0.25, 0, 0, 0, 0, 0, 0, 0], np.tan(np.sqrt(1.0 / 0.75))),
+    ],
+)
+def test_points_beyond_the_fold_are_not_projected(kind, coefficients, fold):
+    distortion = Distortion.of(kind, np.array(coefficients))
+    assert distortion.fold == pytest.approx(fold, abs=1e-4)
+    radius = np.linspace(0.0, 2.0 * fold, 2001)
+    for direction in ([1.0, 0.0], [-0.6, 0.8]):
+        found = np.linalg.norm(distortion.apply(radius[:, None] * direction), axis=1)
+        assert np.isnan(found[radius > fold]).all()
+        assert np.all(np.diff(found[radius < 0.99 * fold]) > 0.0)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'coefficients'),
+    [('radial', [0.2]), ('fisheye', [0.0]), ('fisheye', T265.params[4:]), ('fov', [0.92])],
+)
+def test_a_distortion_that_always_grows_has_no_fold(kind, coefficients):
+    distortion = Distortion.of(kind, np.array(coefficients))
+    assert distortion.fold == np.inf
+    assert np.isfinite(distortion.apply(np.array([[1000.0, 0.0], [-3.0, 4.0]]))).all()
 
 
 @pytest.mark.parametrize('model', CAMERAS)

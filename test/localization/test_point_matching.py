@@ -160,6 +160,7 @@ def near(
     query: LocalFeatures,
     pose: np.ndarray = POSE,
     *,
+    camera: Camera = CAMERA,
     radius_px: float = 10.0,
     min_similarity: float = 0.8,
 ) -> tuple[PointMatches, np.ndarray]:
@@ -169,7 +170,7 @@ def near(
         runtime,
         PointIndex(runtime),
         np.arange(60, dtype=np.int32),
-        CAMERA,
+        camera,
         pose,
         min_similarity=min_similarity,
         radius_px=radius_px,
@@ -213,6 +214,24 @@ def test_second_look_away_from_the_map_sees_nothing(runtime: RuntimeMap) -> None
     matches, visible = near(runtime, query_of(runtime, np.arange(60)), behind)
     assert len(matches) == 0
     assert visible.shape == (0, 2)
+
+
+def test_points_beyond_the_fold_of_the_distortion_are_not_visible(runtime: RuntimeMap) -> None:
+    camera = Camera('RADIAL', 640, 480, (400.0, 319.5, 239.5, -0.3, 0.0))
+    fold = np.sqrt(1.0 / 0.9)
+    closer = POSE.copy()
+    closer[:3, 3] += 5.0 * POSE[:3, 2]
+    in_camera = transforms.apply(transforms.invert(closer), runtime.points)
+    in_camera = in_camera[in_camera[:, 2] > 0.0]
+    plane = in_camera[:, :2] / in_camera[:, 2:]
+    radius = np.linalg.norm(plane, axis=1, keepdims=True)
+    formula = plane * (1.0 - 0.3 * radius**2) * 400.0 + [319.5, 239.5]
+    inside = camera.contains(formula, border=2.0)
+    beyond = radius[:, 0] > fold
+    assert (inside & beyond).sum() >= 5
+    assert (inside & ~beyond).sum() >= 5
+    _, visible = near(runtime, query_of(runtime, np.arange(60)), closer, camera=camera)
+    np.testing.assert_allclose(visible, formula[inside & ~beyond], atol=1e-9)
 
 
 def test_joined_matches_use_nothing_twice() -> None:
