@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
@@ -18,7 +19,6 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
-from hloc_localizer.localization.map_choice import MapChoice
 from hloc_localizer.localization.result import Reason
 from hloc_localizer.maps import Map
 from hloc_localizer.ros import tf
@@ -27,8 +27,8 @@ from hloc_localizer.ros.assembly import Parts, Surroundings, assemble
 from hloc_localizer.ros.cameras import Cameras
 from hloc_localizer.ros.diagnostics import Diagnostics
 from hloc_localizer.ros.failure_recorder import failure_recorder
-from hloc_localizer.ros.frame_result import FrameResult
-from hloc_localizer.ros.map_loading import LoadedMap, load_maps, load_meanwhile
+from hloc_localizer.ros.floors import Floors
+from hloc_localizer.ros.map_loading import load_maps, load_meanwhile
 from hloc_localizer.ros.options import LocalizerNodeOptions
 from hloc_localizer.ros.parameters import (
     changed_options,
@@ -37,7 +37,7 @@ from hloc_localizer.ros.parameters import (
     read_options,
 )
 from hloc_localizer.ros.publishers import LocalizerPublishers
-from hloc_localizer.ros.relocalization import Relocalization, steady_clock
+from hloc_localizer.ros.relocalization import NOT_ACTIVE, Relocalization, steady_clock
 from hloc_localizer.ros.run_node import run_node
 from hloc_localizer.ros.transform_lookup import TransformTree
 
@@ -70,16 +70,25 @@ class LocalizerNode(LifecycleNode):
         self.exit_status = 0
         self.failure: HlocLocalizerError | None = None
         self._options = declare_options(self, LocalizerNodeOptions())
-        self._loaded: list[LoadedMap] = []
-        self._present = self._found = 0
+        self._around: Surroundings | None = None
+        self._floors: Floors | None = None
         self._parts: Parts | None = None
         self._active_entities: list[tuple[Any, Any]] = []
         self._map_found = self.create_guard_condition(self._change_floor)
+        self._create_services()
         self.add_on_set_parameters_callback(self._judge_parameters)
 
-    @property
-    def _map(self) -> Map | None:
-        return self._loaded[self._present].map if self._loaded else None
+    def _create_services(self) -> None:
+        """Serve in every state: a call must not wait for ever, nor its answer lose its service."""
+        # A group of its own: the answer waits for an image, which must be received meanwhile.
+        group = ReentrantCallbackGroup()
+        relocalization = Relocalization(
+            node=self,
+            active=lambda: self._active,
+            timeout_s=lambda: self._options.relocalize_timeout_s,
+        )
+        self.create_service(Trigger, '~/relocalize', relocalization.answer, callback_group=group)
+        self.create_service(SetBool, '~/enable', self._on_enable, callback_group=group)
 
     @property
     def _active(self) -> ActiveLocalizer | None:
@@ -131,73 +140,59 @@ class LocalizerNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._options = read_options(self, LocalizerNodeOptions())
-        self._cameras = Cameras(self._options, self.resolve_topic_name)
+        cameras = Cameras(self._options, self.resolve_topic_name)
         failure_recorder(self._options, '')  # fails now rather than at the first failure
         begin = time.monotonic()
-        maps = load_maps(self._options)
-        loaded = maps[0].map
-        self._outputs = LocalizerPublishers(
-            node=self,
-            runtime=loaded.runtime,
-            map_frame=self._map_frame_of(loaded),
-            path_length=self._options.path_length,
-        )
+        floors = Floors(load_maps(self._options), found=self._map_found.trigger)
+        present = floors.present.map
         self._broadcaster = tf.TransformBroadcaster(self)
-        self._transforms = TransformTree(self)
-        self._loaded, self._present = maps, 0
-        self._log_maps(time.monotonic() - begin)
-
-    def _activate(self) -> None:
-        for loaded in self._loaded:
-            if loaded.localizer.closed:
-                loaded.localizer.warm_up()
-        self._diagnostics = Diagnostics(
-            name=self.get_name(), stale_after_s=self._options.stale_after_s
-        )
-        self._outputs.publish_map()
-        self._start_localizing()
-        self._create_active_entities()
-        topics = ', '.join(self._cameras.image_topics)
-        self.get_logger().info(f'localizing images on {topics}')
-
-    def _start_localizing(self) -> None:
-        """Begin without any knowledge of where the robot is."""
-        around = Surroundings(
+        self._around = Surroundings(
             node=self,
-            cameras=self._cameras,
-            transforms=self._transforms,
-            publishers=self._outputs,
-            diagnostics=self._diagnostics,
+            cameras=cameras,
+            transforms=TransformTree(self),
+            publishers=LocalizerPublishers(
+                node=self,
+                runtime=present.runtime,
+                map_frame=self._map_frame_of(present),
+                path_length=self._options.path_length,
+            ),
+            diagnostics=self._new_diagnostics(),
             send_transform=self._broadcaster.sendTransform,
         )
-        present = self._loaded[self._present]
-        self._choice = MapChoice([one.localizer for one in self._loaded], self._present)
+        self._floors = floors
+        self._log_maps(floors, time.monotonic() - begin)
+
+    def _new_diagnostics(self) -> Diagnostics:
+        return Diagnostics(name=self.get_name(), stale_after_s=self._options.stale_after_s)
+
+    def _activate(self) -> None:
+        assert self._around is not None
+        assert self._floors is not None
+        self._floors.warm_up()
+        self._floors.choose_anew()
+        self._around = replace(self._around, diagnostics=self._new_diagnostics())
+        self._around.publishers.publish_map()
+        self._start_localizing(self._around, self._floors)
+        self._create_active_entities(self._around)
+        topics = ', '.join(self._around.cameras.image_topics)
+        self.get_logger().info(f'localizing images on {topics}')
+
+    def _start_localizing(self, around: Surroundings, floors: Floors) -> None:
+        """Begin without any knowledge of where the robot is."""
+        present = floors.present
         self._parts = assemble(
             around,
             self._options,
             present,
             self._map_frame_of(present.map),
-            self._look_elsewhere if len(self._loaded) > 1 else None,
+            floors.look if len(floors.loaded) > 1 else None,
         )
 
-    def _create_active_entities(self) -> None:
-        self._cameras.listen(self, self._on_image)
-        self._cameras.listen_to_calibrations(self, self._on_calibration)
-        self._add_timer(_ADAPT_PERIOD_S, self._cameras.adapt)
+    def _create_active_entities(self, around: Surroundings) -> None:
+        around.cameras.listen(self, self._on_image)
+        around.cameras.listen_to_calibrations(self, around.diagnostics.problem)
+        self._add_timer(_ADAPT_PERIOD_S, around.cameras.adapt)
         self._subscribe(PoseWithCovarianceStamped, 'initialpose', self._on_initial_pose, 1)
-        # A group of its own: the answer waits for an image, which must be received meanwhile.
-        group = ReentrantCallbackGroup()
-        relocalization = Relocalization(
-            node=self,
-            active=lambda: self._active,
-            timeout_s=lambda: self._options.relocalize_timeout_s,
-        )
-        for kind, name, callback in (
-            (Trigger, '~/relocalize', relocalization.answer),
-            (SetBool, '~/enable', self._on_enable),
-        ):
-            service = self.create_service(kind, name, callback, callback_group=group)
-            self._active_entities.append((self.destroy_service, service))
         self._add_timer(_DIAGNOSTICS_PERIOD_S, self._on_diagnostics)
         if self._options.tf_mode == 'map_to_odom':
             timer = self.create_timer(1.0 / self._options.tf_rate_hz, self._broadcast)
@@ -221,19 +216,19 @@ class LocalizerNode(LifecycleNode):
         while self._active_entities:
             destroy, entity = self._active_entities.pop()
             destroy(entity)
-        if self._loaded:
-            self._cameras.destroy(self)
+        if self._around is not None:
+            self._around.cameras.destroy(self)
         self.close()
-        for loaded in self._loaded:
-            loaded.localizer.close()
+        if self._floors is not None:
+            self._floors.close()
 
     def _cleanup(self) -> None:
         self._deactivate()
-        if self._map is not None:
-            self._outputs.destroy()
-            self._transforms.close()
+        if self._around is not None:
+            self._around.publishers.destroy()
+            self._around.transforms.close()
             self.destroy_publisher(self._broadcaster.pub_tf)
-        self._loaded = []
+        self._around, self._floors = None, None
 
     def close(self) -> None:
         """Stop the thread, whatever the state; the process is about to end."""
@@ -245,14 +240,15 @@ class LocalizerNode(LifecycleNode):
 
     def _judge_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         """Refuse what cannot be, and do at once what can change while the node runs."""
-        fixed = '' if self._map is None else 'deactivate and clean up the node first'
+        fixed = '' if self._floors is None else 'deactivate and clean up the node first'
         result = check_change(self, LocalizerNodeOptions(), parameters, fixed, _CHANGEABLE)
-        if not result.successful or self._map is None:
+        if not result.successful or self._floors is None or self._around is None:
             return result
         try:
-            self._change(changed_options(self, LocalizerNodeOptions(), parameters))
+            options = changed_options(self, LocalizerNodeOptions(), parameters)
+            self._change(options, self._around, self._floors)
         except HlocLocalizerError as error:
-            self.get_logger().error(f'{error}; going on with {self._map.path}')
+            self.get_logger().error(f'{error}; going on with {self._floors.present.map.path}')
             return SetParametersResult(successful=False, reason=str(error))
         except Exception as error:  # would end the process: nobody above catches it
             self.get_logger().error(traceback.format_exc())
@@ -260,59 +256,52 @@ class LocalizerNode(LifecycleNode):
             return SetParametersResult(successful=False, reason=reason)
         return result
 
-    def _change(self, options: LocalizerNodeOptions) -> None:
+    def _change(self, options: LocalizerNodeOptions, around: Surroundings, floors: Floors) -> None:
         """Take over options; until a new map is loaded and warm the old one stays in use."""
-        assert self._map is not None
         before = self._options
-        recorder = failure_recorder(options, str(self._map.path))
+        failure_recorder(options, '')  # fails before anything has changed
         if options.map != before.map or options.localization != before.localization:
             begin = time.monotonic()
-            again = self._loaded if options.map == before.map else []
+            again = floors.loaded if options.map == before.map else []
             maps = load_meanwhile(options, again, self._broadcast, 1.0 / before.tf_rate_hz)
             was_active = self._active is not None
             self.close()
-            for old in self._loaded:
-                old.localizer.close()
-            self._options, self._loaded, self._present = options, maps, 0
-            self._begin_in_map(was_active)
-            self._log_maps(time.monotonic() - begin)
+            floors.close()
+            self._options = options
+            self._floors = Floors(maps, found=self._map_found.trigger)
+            self._begin_in_map(around, self._floors, was_active)
+            self._log_maps(self._floors, time.monotonic() - begin)
         elif (options.track, options.tracking) != (before.track, before.tracking):
             self._options = options
             if self._active is not None:
                 self.close()
-                self._start_localizing()
+                self._start_localizing(around, floors)
         self._options = options
-        if self._active is not None:
-            self._diagnostics.stale_after_s = options.stale_after_s
-            self._active.recorder = recorder
+        around.diagnostics.stale_after_s = options.stale_after_s
+        if self._active is not None and self._floors is not None:
+            path = str(self._floors.present.map.path)
+            self._active.recorder = failure_recorder(options, path)
 
-    def _begin_in_map(self, was_active: bool) -> None:
+    def _begin_in_map(self, around: Surroundings, floors: Floors, was_active: bool) -> None:
         """Show the present map, and localize in it."""
-        assert self._map is not None
-        self._outputs.change_map(self._map.runtime, self._map_frame_of(self._map))
+        present = floors.present.map
+        around.publishers.change_map(present.runtime, self._map_frame_of(present))
         if was_active:
-            self._outputs.publish_map()
-            self._start_localizing()
-
-    def _look_elsewhere(self, result: FrameResult) -> str:
-        """Ask the other maps, in the localizing thread; the executor's thread then changes over."""
-        if result.localization is None:
-            return ''
-        images = [view.mounted for view in result.views]
-        verdict = self._choice.look(images, result.localization, has_pose=result.localized)
-        if verdict.change_to is not None:
-            self._found = verdict.change_to
-            self._map_found.trigger()
-        return verdict.doubt
+            around.publishers.publish_map()
+            self._start_localizing(around, floors)
+        else:
+            floors.close()  # as deactivating left the maps before
 
     def _change_floor(self) -> None:
-        if self._active is None or self._found == self._present:
+        """Localize in the map that images spoke for, if they still do."""
+        if self._active is None or self._floors is None or self._around is None:
+            return
+        if not self._floors.found_another:
             return
         self.close()
-        self._present = self._found
-        self._begin_in_map(True)
-        assert self._map is not None
-        self.get_logger().info(f'found in another map: {self._map.path}')
+        self._floors.change_over()
+        self._begin_in_map(self._around, self._floors, was_active=True)
+        self.get_logger().info(f'found in another map: {self._floors.present.map.path}')
 
     def _broadcast(self) -> None:
         if self._parts is not None and self._options.tf_mode == 'map_to_odom':
@@ -321,8 +310,8 @@ class LocalizerNode(LifecycleNode):
     def _map_frame_of(self, loaded: Map) -> str:
         return self._options.map_frame or loaded.manifest.map_frame
 
-    def _log_maps(self, seconds: float) -> None:
-        for loaded in self._loaded:
+    def _log_maps(self, floors: Floors, seconds: float) -> None:
+        for loaded in floors.loaded:
             self.get_logger().info(loaded.line())
         self.get_logger().info(f'loaded and warm in {seconds:.2f} s; TF from {tf.IMPLEMENTATION}')
 
@@ -336,46 +325,48 @@ class LocalizerNode(LifecycleNode):
         if self._active is not None:
             self._active.time_jumped_back()
 
-    def _on_calibration(self, topic: str, problem: str) -> None:
-        self._diagnostics.problem(topic, problem)
-
     def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
-        if self._parts is None:
+        if self._parts is None or self._floors is None:
             return
         try:
             self._parts.initial_pose.set(message)
-            self._choice.settle()
+            self._floors.settle()
             self.get_logger().info('initialpose taken as a prior')
         except InputError as error:
             self.get_logger().warning(f'ignoring an initialpose: {error}')
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Stop and resume looking at images; the map stays loaded, ``map -> odom`` goes on."""
+        if self._active is None or self._around is None:
+            response.success, response.message = False, NOT_ACTIVE
+            return response
+        cameras = self._around.cameras
         if not request.data:
-            self._cameras.ignore()
-        elif not self._cameras.listening:
-            self._cameras.listen(self, self._on_image)
+            cameras.ignore()
+        elif not cameras.listening:
+            cameras.listen(self, self._on_image)
         response.success = True
         response.message = 'localizing' if request.data else 'images are not looked at'
-        self._diagnostics.enabled = bool(request.data)
+        self._around.diagnostics.enabled = bool(request.data)
         self.get_logger().info(f'~/enable: {response.message}')
         return response
 
     def _on_diagnostics(self) -> None:
-        if self._parts is None or self._map is None:
+        if self._parts is None or self._around is None or self._floors is None:
             return
-        facts = self._loaded[self._present].facts()
-        facts.update(frame=self._map_frame_of(self._map), maps=len(self._loaded))
+        present = self._floors.present
+        facts = present.facts()
+        facts.update(frame=self._map_frame_of(present.map), maps=len(self._floors.loaded))
         age_s = self._parts.map_to_odom.age_s
         if age_s is not None:
             facts['map_to_odom_age_s'] = age_s
-        array = self._diagnostics.array(
+        array = self._around.diagnostics.array(
             stamp_ns=self.get_clock().now().nanoseconds,
-            image_topics=self._cameras.image_topics,
+            image_topics=self._around.cameras.image_topics,
             dropped=self._parts.active.dropped,
             facts=facts,
         )
-        self._outputs.publish_diagnostics(array)
+        self._around.publishers.publish_diagnostics(array)
 
 
 def _start(node: LocalizerNode) -> int | None:

@@ -15,6 +15,9 @@ from std_srvs.srv import Trigger
 from hloc_localizer.ros.active_localizer import ActiveLocalizer
 from hloc_localizer.ros.frame_result import FrameResult
 
+NOT_ACTIVE = 'the node is not active'
+"""The answer to calls of an unconfigured or inactive node."""
+
 
 def steady_clock() -> Clock:
     """Return a clock that neither stops nor jumps."""
@@ -48,7 +51,7 @@ class Relocalization:
         response.success = False
         active = self._active()
         if active is None:
-            response.message = 'the node is not active'
+            response.message = NOT_ACTIVE
             return response
         outcome: FrameResult | str = await self._next_outcome(active)  # type: ignore[assignment]
         if isinstance(outcome, str):

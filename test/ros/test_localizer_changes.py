@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
+from changed_maps import copy_in_frame, copy_with, other_floor
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
@@ -26,8 +27,6 @@ from tf2_msgs.msg import TFMessage
 
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.maps import Map, write_map
-from hloc_localizer.maps.manifest import MANIFEST_NAME
 from hloc_localizer.maps.store import RUNTIME_NAME
 from hloc_localizer.ros import environment, messages, tf
 from hloc_localizer.sources import Frame
@@ -92,7 +91,7 @@ def test_enable_stops_looking_at_images_and_resumes(robot: Robot) -> None:
 def test_the_map_is_swapped_while_the_node_runs(
     robot: Robot, lounge_map: Path, tmp_path: Path
 ) -> None:
-    other = _copy_in_frame(lounge_map, tmp_path / 'floor_2', 'floor_2')
+    other = copy_in_frame(lounge_map, tmp_path / 'floor_2', 'floor_2')
     assert _set(robot, 'map', str(other)).successful
     before = len(robot.poses)
     assert _localized(robot)
@@ -109,8 +108,8 @@ def test_of_several_maps_the_right_one_is_found(
 ) -> None:
     floors = []
     for name in ('floor_1', 'floor_3'):
-        floors.append(_other_floor(lounge_map, tmp_path / name, name))
-    right = _copy_in_frame(lounge_map, tmp_path / 'floor_2', 'floor_2')
+        floors.append(other_floor(lounge_map, tmp_path / name, name))
+    right = copy_in_frame(lounge_map, tmp_path / 'floor_2', 'floor_2')
     names = f'{floors[0]}, {right},{floors[1]}'
     assert _set(robot, 'map', names).successful
     answers = [robot.answer_to(robot.image())['status'] for _ in range(3)]
@@ -128,7 +127,7 @@ def test_of_several_maps_the_right_one_is_found(
 def test_between_two_maps_of_the_same_looks_only_a_person_decides(
     robot: Robot, lounge_map: Path, tmp_path: Path
 ) -> None:
-    twins = [_copy_in_frame(lounge_map, tmp_path / f'floor_{n}', f'floor_{n}') for n in (1, 2)]
+    twins = [copy_in_frame(lounge_map, tmp_path / f'floor_{n}', f'floor_{n}') for n in (1, 2)]
     assert _set(robot, 'map', f'{twins[0]},{twins[1]}').successful
     before = len(robot.poses)
     for _ in range(4):
@@ -151,7 +150,11 @@ def test_a_bad_new_map_leaves_the_old_one_working_and_says_why(
     shutil.copytree(lounge_map, damaged)
     os.truncate(damaged / RUNTIME_NAME, 1000)
     (tmp_path / 'loop').symlink_to('loop')
-    huge = _with_huge_camera(lounge_map, tmp_path / 'huge')
+    huge = copy_with(
+        lounge_map,
+        tmp_path / 'huge',
+        {'width: 540': 'width: 3000000', 'height: 360': 'height: 3000000'},
+    )
     for value, named in (
         ('/nowhere', '/nowhere: there is no such map folder'),
         (str(damaged), 'has 1000 bytes instead of'),
@@ -185,19 +188,24 @@ def test_options_of_localizing_change_at_once_and_structure_does_not(robot: Robo
     assert 'deactivate and clean up' in result.reason
 
 
-def test_failures_are_kept_from_when_a_folder_is_given(robot: Robot, tmp_path: Path) -> None:
+def test_failures_are_kept_from_when_a_folder_is_given(
+    robot: Robot, lounge_map: Path, tmp_path: Path
+) -> None:
     black = np.zeros_like(robot.frame.image)
     robot.answer_to(robot.image(black))
+    other = copy_in_frame(lounge_map, tmp_path / 'other', 'other')
     assert _set(robot, 'record_failures', str(tmp_path / 'kept')).successful
+    assert _set(robot, 'map', str(other)).successful
     for nowhere in ('/proc/nowhere', '~nosuchuser/kept', 'x' * 300):
         refused = _set(robot, 'record_failures', nowhere)
         assert not refused.successful
         assert "parameter 'record_failures'" in refused.reason
     robot.answer_to(robot.image(black))
     assert _set(robot, 'record_failures', '').successful
-    names = [path.name for path in (tmp_path / 'kept').iterdir()]
-    assert len(names) == 1
-    assert names[0].endswith('_too_dark_or_too_bright')
+    (kept,) = (tmp_path / 'kept').iterdir()
+    assert kept.name.endswith('_too_dark_or_too_bright')
+    assert json.loads((kept / 'frame.json').read_text(encoding='utf-8'))['map'] == str(other)
+    assert _set(robot, 'map', str(lounge_map)).successful
 
 
 def test_a_recording_that_loops_is_localized_each_time(robot: Robot) -> None:
@@ -240,35 +248,6 @@ def test_tf_mode_decides_what_is_broadcast(
     np.testing.assert_allclose(sent, expected, atol=1e-9)
     if child == 'base_link':
         assert links[-1].header.stamp == image.header.stamp
-
-
-def _copy_in_frame(lounge_map: Path, path: Path, frame: str) -> Path:
-    shutil.copytree(lounge_map, path)
-    manifest = path / MANIFEST_NAME
-    text = manifest.read_text(encoding='utf-8')
-    assert 'map_frame: map\n' in text
-    manifest.write_text(text.replace('map_frame: map\n', f'map_frame: {frame}\n'), encoding='utf-8')
-    return path
-
-
-def _with_huge_camera(lounge_map: Path, path: Path) -> Path:
-    shutil.copytree(lounge_map, path)
-    manifest = path / MANIFEST_NAME
-    text = manifest.read_text(encoding='utf-8')
-    manifest.write_text(
-        text.replace('width: 540', 'width: 3000000').replace('height: 360', 'height: 3000000'),
-        encoding='utf-8',
-    )
-    return path
-
-
-def _other_floor(lounge_map: Path, path: Path, frame: str) -> Path:
-    """Write a map like the lounge's in which nothing is where it looks to be."""
-    loaded = Map.load(lounge_map)
-    order = np.random.default_rng(0).permutation(len(loaded.runtime.descriptors))
-    runtime = dataclasses.replace(loaded.runtime, descriptors=loaded.runtime.descriptors[order])
-    write_map(path, dataclasses.replace(loaded.manifest, map_frame=frame, files={}), runtime)
-    return path
 
 
 def _path_of_map(robot: Robot) -> str:

@@ -1,0 +1,81 @@
+"""The maps that are loaded: the one that is localized in, and the one that images speak for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hloc_localizer.localization.map_choice import MapChoice
+from hloc_localizer.ros.frame_result import FrameResult
+from hloc_localizer.ros.map_loading import LoadedMap
+
+
+class Floors:
+    """
+    One or several warm maps, of which one is the present one.
+
+    Other maps make another object of this: what the images of the old one led to is forgotten with
+    it, even if they are still in work.
+    """
+
+    def __init__(self, loaded: Sequence[LoadedMap], *, found: Callable[[], None]) -> None:
+        """
+        Begin in the first map.
+
+        :param found: called in the localizing thread when images speak for another map than the
+            present one; :meth:`change_over` then makes it the present one.
+        """
+        self.loaded = tuple(loaded)
+        self._found = found
+        self._present = 0
+        self.choose_anew()
+
+    @property
+    def present(self) -> LoadedMap:
+        """The map that is localized in."""
+        return self.loaded[self._present]
+
+    def choose_anew(self) -> None:
+        """Begin in the present map as in one that nothing speaks for yet."""
+        self._better: int | None = None
+        self._choice = MapChoice([one.localizer for one in self.loaded], self._present)
+
+    def settle(self) -> None:
+        """Believe in the present map: a person has said where in it the robot is."""
+        self._choice.settle()
+
+    def look(self, result: FrameResult) -> str:
+        """
+        Ask all maps about images, in the localizing thread.
+
+        :returns: why the pose is not to be believed; empty when it is.
+        """
+        if result.localization is None:
+            return ''
+        images = [view.mounted for view in result.views]
+        verdict = self._choice.look(images, result.localization, has_pose=result.localized)
+        if verdict.change_to is not None:
+            self._better = verdict.change_to
+            self._found()
+        return verdict.doubt
+
+    @property
+    def found_another(self) -> bool:
+        """Whether images speak for another map than the present one."""
+        return self._better not in (None, self._present)
+
+    def change_over(self) -> None:
+        """Go to the map that was found, once nothing looks any longer."""
+        if self._better is not None:
+            self._present = self._better
+        self.choose_anew()
+
+    def warm_up(self) -> None:
+        """Make ready again what was closed."""
+        for one in self.loaded:
+            if one.localizer.closed:
+                one.localizer.warm_up()
+
+    def close(self) -> None:
+        """Give the memory of devices back; the maps stay loaded."""
+        for one in self.loaded:
+            one.localizer.close()
