@@ -27,10 +27,11 @@ def is_rival(
     Tell whether another accepted pose keeps the best one from being believed.
 
     Two places that look alike gather as many matches each, and more images of what they share
-    decide nothing. What decides is a time at which one of the two poses explains well what was
-    seen, and the other does not.
+    decide nothing. What decides is an image that one of the two poses explains well and the other
+    does not, unless another image says the opposite: then odometry jumped, or a camera is not
+    mounted as was said, and nothing tells which of them is right.
 
-    :param best: at each time, how many distinct matches agree with the best pose.
+    :param best: in each image, how many distinct matches agree with the best pose.
     :param other: the same for the other pose.
     :param max_rival: the largest share of the matches of one pose that leaves the other outvoted.
     :param min_distinct: fewest matches that show anything.

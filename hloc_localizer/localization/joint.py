@@ -130,8 +130,8 @@ class JointLocalizer:
             other
             for other in accepted[1:]
             if is_rival(
-                best.distinct_by_moment,
-                other.distinct_by_moment,
+                best.distinct_by_image,
+                other.distinct_by_image,
                 max_rival=self._options.accept.max_rival,
                 min_distinct=self._options.accept.min_distinct,
             )

@@ -43,6 +43,8 @@ class JointHypothesis:
     """The poses at all moments, oldest first."""
     distinct_by_moment: tuple[int, ...]
     """Map points at each moment that stood out before a pose was known and agree with it."""
+    distinct_by_image: tuple[int, ...]
+    """The same in each image of each moment."""
     contradicted: int
     """How many of the oldest moments do not fit to the others, as after odometry jumped."""
     newest: tuple[PointMatches, ...]
@@ -217,6 +219,7 @@ class WindowSolver:
         """Collect the evidence of all moments for the poses of a chain."""
         shares, inliers, rays = [np.zeros(0)], [_NO_POINTS], [np.zeros((0, 3))]
         distinct: list[NDArray[np.intp]] = []
+        by_image: list[int] = []
         newest: list[PointMatches] = []
         for at, map_from_rig in zip(looks, chain.map_from_rigs, strict=True):
             first, newest = [_NO_POINTS], []
@@ -234,6 +237,7 @@ class WindowSolver:
                 turned = map_from_rig[:3, :3] @ look.mounted.rig_from_camera[:3, :3]
                 rays.append(observation.camera.rays(pixels) @ turned.T)
                 first.append(matched.point)
+                by_image.append(len(np.unique(matched.point)))
             distinct.append(np.concatenate(first))
         covariance = widened(chain.covariance, self._options.covariance)
         position_sigma, rotation_sigma = largest_sigmas(covariance)
@@ -246,6 +250,7 @@ class WindowSolver:
             covariance=covariance,
             map_from_rigs=chain.map_from_rigs,
             distinct_by_moment=tuple(len(one) for one in distinct),
+            distinct_by_image=tuple(by_image),
             contradicted=self._contradicted(looks, chain, ties, distinct),
             newest=tuple(newest),
             evidence=Evidence(

@@ -1,14 +1,16 @@
-"""Says when the calibration of a live camera looks wrong."""
+"""Says when the calibration of a live camera looks wrong, or how it is mounted beside another."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 
+from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization.calibration_check import FocalEstimate, calibration_difference
+from hloc_localizer.localization.mounting_check import MountingEstimate
 from hloc_localizer.localization.result import Localization
-from hloc_localizer.ros.frame_result import FrameResult
+from hloc_localizer.ros.frame_result import CameraView, FrameResult
 
 _PERIOD_S = 0.5
 """An image in this time is enough: a calibration does not change."""
@@ -38,6 +40,8 @@ class CalibrationWatch:
         self._several = several
         self._clock = clock
         self._cameras: dict[str, _WatchedCamera] = {}
+        self._mountings: dict[tuple[str, str], MountingEstimate] = {}
+        self._mountings_due = 0.0
 
     def take(self, result: FrameResult) -> str:
         """
@@ -54,10 +58,38 @@ class CalibrationWatch:
             watched = self._cameras.get(name)
             if watched is None or watched.camera != camera:
                 watched = self._cameras[name] = _WatchedCamera(camera, self._map_cameras)
+                self._mountings.clear()  # a better calibration changes what is seen of them
             watched.take(view.alone, now)
-        lines = {name: watched.text() for name, watched in sorted(self._cameras.items())}
+        if now >= self._mountings_due:
+            self._compare_mountings(result.views, now)
+        lines = [(name, watched.text()) for name, watched in sorted(self._cameras.items())]
+        lines += [(name, self._mounting_text(one, name)) for one, name in sorted(self._mountings)]
         return '; '.join(
-            f'{name}: {line}' if self._several else line for name, line in lines.items() if line
+            f'{name}: {line}' if self._several else line for name, line in lines if line
+        )
+
+    def _compare_mountings(self, views: Sequence[CameraView], now: float) -> None:
+        """Compare where the images of a moment, each alone, put the cameras."""
+        alone = [
+            (view.mounted, view.alone.map_from_camera)
+            for view in views
+            if view.alone is not None and view.alone.map_from_camera is not None
+        ]
+        for other, map_from_other in alone[1:]:
+            one, map_from_one = alone[0]
+            one_from_other = transforms.invert(one.body_from_camera) @ other.body_from_camera
+            estimate = self._mountings.setdefault((one.name, other.name), MountingEstimate())
+            estimate.add(one_from_other, map_from_one, map_from_other)
+            self._mountings_due = now + _PERIOD_S
+
+    def _mounting_text(self, one: str, other: str) -> str:
+        off = self._mountings[one, other].off()
+        if off is None:
+            return ''
+        return (
+            f'{self._mountings[one, other].moments} moments put it {off[0]:.2f} m and '
+            f'{off[1]:.1f} deg off where TF has it beside {one}: check how both are mounted, and '
+            'their calibrations'
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -141,7 +142,7 @@ def test_a_wrong_focal_length_of_the_second_camera_is_noticed_and_named(
         result = robot.process(processor, (number + 1) * PERIOD_NS)
         lines = by_sight.take(result), compared.take(result)
     assert lines[1].startswith('side: focal length ')
-    assert 'front' not in lines[1]
+    assert not any(line.startswith('front') for line in lines[1].split('; '))
     name, *words = lines[0].split()
     assert name == 'side:'
     assert ' '.join(words[1:7]) == 'localized images fit a focal length'
@@ -151,6 +152,39 @@ def test_a_wrong_focal_length_of_the_second_camera_is_noticed_and_named(
     for number in range(9):
         now += 0.6
         assert right.take(robot.process(processor, (number + 1) * PERIOD_NS)) == ''
+
+
+@pytest.mark.parametrize(
+    ('metres', 'degrees', 'noticed'), [(0.0, 0.0, False), (0.3, 20.0, True), (0.0, 4.0, True)]
+)
+def test_a_camera_that_is_not_mounted_as_tf_says_is_noticed_and_named(
+    robot: TwoCameras, localizer: Localizer, metres: float, degrees: float, noticed: bool
+) -> None:
+    off = transforms.transform_from(
+        transforms.rotation_from_rotvec([0.0, np.radians(degrees), 0.0]), [metres, 0.0, 0.0]
+    )
+    moved = copy.copy(robot)
+    moved.mountings = [robot.mountings[0], robot.mountings[1] @ off]
+    now = 0.0
+    watch = CalibrationWatch((), several=True, clock=lambda: now)
+    for number in range(9):
+        now += 0.6
+        result = moved.process(moved.processor(localizer), number + 1)
+        said = watch.take(result)
+        if metres:  # each camera says another place, and nothing tells which is right
+            assert result.reason is Reason.AMBIGUOUS
+            errors = [
+                float(transforms.pose_distance(one.pose, robot.map_from_base)[0])
+                for one in result.alternatives
+            ]
+            assert min(errors) < 0.05
+            assert max(errors) > 0.2
+    assert bool(said) == noticed
+    if noticed:
+        words = said.split()
+        assert ' '.join(words[:5]) == 'side: 9 moments put it'
+        assert float(words[5]) == pytest.approx(metres, abs=0.05)
+        assert float(words[8]) == pytest.approx(degrees, abs=0.6)
 
 
 @pytest.mark.parametrize('blind', [[], [0]])
