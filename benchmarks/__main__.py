@@ -8,6 +8,7 @@ import sys
 _MODULES = {
     'lounge': 'lounge',
     'tracking': 'tracking',
+    'node': 'node',
     'device': 'device_stages',
     'references': 'references',
     'covariance': 'covariance',

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.targets import comparison, rows, table
@@ -76,3 +77,15 @@ def test_a_package_that_is_not_there_is_one_line(repository: Path) -> None:
     )
     assert result.returncode == 2
     assert result.stderr == "benchmark 'device' needs torch, which is not installed\n"
+
+
+def test_an_image_without_a_pose_counts_after_the_first_one_and_is_not_false() -> None:
+    pytest.importorskip('rclpy', reason='needs ROS 2')
+    from benchmarks.node import Played
+
+    metres = np.array([np.inf, 0.01, np.inf, 0.2, 0.7])
+    degrees = np.array([np.inf, 1.0, np.inf, 1.0, 1.0])
+    played = Played(metres, degrees, np.ones(3), 5, np.ones(5), 0.0, 0.0)
+    assert played.share(0.25, 2.0) == pytest.approx(40.0)
+    assert played.share(0.25, 2.0, from_first=True) == pytest.approx(50.0)
+    assert played.false == 1

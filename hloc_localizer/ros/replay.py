@@ -84,10 +84,17 @@ class Listener(Node):
 
 
 class Replay:
-    """Plays one recording, its stamps moved to now, beside a listener."""
+    """Plays one recording beside a listener: its stamps moved to now, or with its own clock."""
 
-    def __init__(self, *, bag: Path, image_topic: str, localizer: str, map_frame: str) -> None:
-        """Open the bag and start listening."""
+    def __init__(
+        self, *, bag: Path, image_topic: str, localizer: str, map_frame: str, rate: float = 1.0
+    ) -> None:
+        """
+        Open the bag and start listening.
+
+        :param rate: seconds of the bag in one second; unless it is 1 the stamps stay and
+            ``/clock`` is published, for a node with ``use_sim_time``.
+        """
         self._image_topic = image_topic
         self._published: dict[int, float] = {}
         self._player_node = Node('replay_player')
@@ -96,9 +103,12 @@ class Replay:
             node=self._player_node,
             bag=bag,
             # A recorded answer must not be mistaken for the node's.
-            playback=Playback(restamp=True, skip_tf_parents=(map_frame,), wait_for=(image_topic,)),
+            playback=Playback(
+                rate=rate, clock=rate != 1.0, restamp=rate == 1.0,
+                skip_tf_parents=(map_frame,), wait_for=(image_topic,),
+            ),
             on_published=self._note,
-        )
+        )  # fmt: skip
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._listener)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
@@ -146,6 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--image-topic', required=True, help='topic that the node listens to')
     parser.add_argument('--localizer', default='/hloc_localizer', help='full name of the node')
     parser.add_argument('--map-frame', default='map')
+    parser.add_argument('--rate', type=float, default=1.0, help='speed; not 1: with /clock')
     parser.add_argument('--output', type=Path, required=True, help='JSON file to write')
     arguments = parser.parse_args(argv)
     rclpy.init(args=[])
@@ -156,6 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             image_topic=arguments.image_topic,
             localizer=arguments.localizer,
             map_frame=arguments.map_frame,
+            rate=arguments.rate,
         )
         arguments.output.write_text(json.dumps(replay.run()))
         return 0
