@@ -15,6 +15,8 @@ Pairs = list[tuple[int, int]]
 
 _DEPTHS_M = (1.0, 2.0, 4.0, 8.0, 16.0)
 _GRID = (7, 5)
+_AT_ONCE = 64
+"""Views that points are projected into at once: more do not fit into the caches."""
 
 
 def pairs_from_poses(
@@ -74,12 +76,15 @@ def _overlaps(
     cameras: Sequence[Camera], map_from_camera: NDArray[np.float64], options: PairOptions
 ) -> NDArray[np.float64]:
     """Return how much each two views overlap (I, I), 0 where it is too little."""
-    overlap = view_overlap(cameras, map_from_camera)
-    overlap = np.minimum(overlap, overlap.T)
     axes = map_from_camera[:, :3, 2]
-    overlap[axes @ axes.T < np.cos(np.radians(options.max_angle_deg))] = 0.0
-    overlap[overlap < options.min_overlap] = 0.0
-    return overlap
+    alike = axes @ axes.T >= np.cos(np.radians(options.max_angle_deg))
+    overlap = view_overlap(cameras, map_from_camera, np.triu(alike))
+    # The smaller of both directions counts, so that most of the others need not be known.
+    enough = (overlap > 0.0) & (overlap >= options.min_overlap)
+    back = view_overlap(cameras, map_from_camera, enough.T).T
+    both = np.where(enough, np.minimum(overlap, back), 0.0)
+    both[both < options.min_overlap] = 0.0
+    return np.maximum(both, both.T)
 
 
 def _likeness(
@@ -138,18 +143,34 @@ def _sequential(sequences: Sequence[str], count: int) -> Pairs:
 
 
 def view_overlap(
-    cameras: Sequence[Camera], map_from_camera: NDArray[np.float64]
+    cameras: Sequence[Camera],
+    map_from_camera: NDArray[np.float64],
+    wanted: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """Return the share (I, I) of each image's view that each other image sees."""
+    """
+    Return the share (I, I) of each image's view that each other image sees.
+
+    :param wanted: (I, I) what to compute, None for all; the rest, and what looks the other way, is
+        0.
+    """
+    axes = map_from_camera[:, :3, 2]
+    wanted = axes @ axes.T >= 0.0 if wanted is None else wanted & (axes @ axes.T >= 0.0)
+    wanted = wanted & ~np.eye(len(cameras), dtype=bool)
     camera_from_map = transforms.invert(map_from_camera)
-    overlap = np.zeros((len(cameras), len(cameras)))
+    members: dict[Camera, list[int]] = {}
     for index, camera in enumerate(cameras):
-        points = transforms.apply(map_from_camera[index], _view_points(camera))
-        for other, other_camera in enumerate(cameras):
-            if other == index or map_from_camera[index, :3, 2] @ map_from_camera[other, :3, 2] < 0:
-                continue
-            in_other = transforms.apply(camera_from_map[other], points)
-            overlap[index, other] = other_camera.contains(other_camera.project(in_other)).mean()
+        members.setdefault(camera, []).append(index)
+    view = {camera: _view_points(camera) for camera in members}
+    overlap = np.zeros((len(cameras), len(cameras)))
+    for other_camera, indices in members.items():
+        for index, camera in enumerate(cameras):
+            others = np.array(indices)[wanted[index, indices]]
+            points = transforms.apply(map_from_camera[index], view[camera])
+            for begin in range(0, len(others), _AT_ONCE):
+                some = others[begin : begin + _AT_ONCE]
+                in_other = transforms.apply(camera_from_map[some], points)
+                seen = other_camera.contains(other_camera.project(in_other.reshape(-1, 3)))
+                overlap[index, some] = seen.reshape(len(some), len(points)).mean(axis=1)
     return overlap
 
 

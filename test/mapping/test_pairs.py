@@ -92,6 +92,28 @@ def test_cameras_of_two_kinds_are_paired_by_what_both_see() -> None:
     assert pairs_from_poses([CAMERA, narrow], poses, PairOptions(min_overlap=0.5)) == []
 
 
+def test_overlaps_of_many_images_are_those_of_each_two() -> None:
+    random = np.random.default_rng(4)
+    rotvecs = random.normal(size=(90, 3)) * [0.1, 1.5, 0.1]
+    poses = transforms.transform_from(
+        transforms.rotation_from_rotvec(rotvecs), random.uniform(-5.0, 5.0, (90, 3))
+    )
+    bent = Camera('OPENCV', 640, 480, (400.0, 400.0, 319.5, 239.5, -0.3, 0.09, 1e-3, 0.0))
+    cameras = [bent if index % 5 == 0 else CAMERA for index in range(90)]
+    overlap = view_overlap(cameras, poses)
+    for first, second in random.integers(0, 90, (60, 2)).tolist():
+        if first != second:
+            two = [first, second]
+            alone = view_overlap([cameras[index] for index in two], poses[two])
+            np.testing.assert_array_equal(overlap[np.ix_(two, two)], alone)
+    axes = poses[:, :3, 2]
+    both = np.minimum(overlap, overlap.T) * (axes @ axes.T >= np.cos(np.radians(75.0)))
+    firsts, seconds = np.nonzero(np.triu(both >= 0.15))
+    expected = list(zip(firsts.tolist(), seconds.tolist(), strict=True))
+    assert pairs_from_poses(cameras, poses, ALL) == expected
+    assert 100 < len(expected) < 1500
+
+
 def test_a_network_is_given_fewer_pairs() -> None:
     options = PairOptions(covisible=9, retrieved=3, learned_covisible=5, learned_retrieved=1)
     assert options.for_front_end(create_front_end('sift', {})) == options
