@@ -46,6 +46,7 @@ class Reason(enum.Enum):
     CORRUPT_IMAGE = 'corrupt image'
     NO_INTRINSICS = 'no intrinsics'
     NO_TRANSFORM = 'transform missing'
+    NO_STAMP = 'no stamp'
     STALE = 'stale'
     INTERNAL_ERROR = 'internal error'
 

@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 
 from hloc_localizer.errors import InputError
-from hloc_localizer.localization.result import Reason
-from hloc_localizer.localization.tracking import State
-from hloc_localizer.ros import messages
+from hloc_localizer.ros import messages, refusals
 from hloc_localizer.ros.calibration_watch import CalibrationWatch
 from hloc_localizer.ros.diagnostics import Diagnostics, frame_status
 from hloc_localizer.ros.failure_recorder import FailureRecorder
 from hloc_localizer.ros.frame_processor import FrameProcessor
 from hloc_localizer.ros.frame_result import FrameResult
+from hloc_localizer.ros.image_times import ImageTimes, Timing
 from hloc_localizer.ros.initial_pose import InitialPose
 from hloc_localizer.ros.latest_moment import LatestMoment
 from hloc_localizer.ros.map_to_odom import MapToOdom
@@ -32,9 +31,6 @@ from hloc_localizer.ros.publishers import LocalizerPublishers
 from hloc_localizer.ros.transform_lookup import TransformTree
 
 Array = NDArray[np.float64]
-
-_JUMP_BACK_NS = 1_000_000_000
-"""Image stamps that go back further than this mean that a recording began anew."""
 
 _CLOCK_DIFFERENCE_S = 5.0
 _LOG_PERIOD_S = 5.0
@@ -49,6 +45,8 @@ class ReceivedImage:
     """``sensor_msgs/Image`` or ``CompressedImage``."""
     received: float
     """Seconds of the steady clock."""
+    epoch: int
+    """How often time had jumped until then."""
 
     @property
     def stamp_ns(self) -> int:
@@ -111,8 +109,11 @@ class ActiveLocalizer:
         )
         self._waiting: list[tuple[float, Future[FrameResult]]] = []
         self._waiting_lock = threading.Lock()
+        self._times = ImageTimes()
+        self._epoch = self._epoch_of_stream = 0
+        self._epoch_lock = threading.Lock()
+        """Held while anything of an epoch is published, so that none of it comes later."""
         self._last_stamp_ns: int | None = None
-        self._jumped = threading.Event()
         self._thread = threading.Thread(target=self._run, name='localization', daemon=True)
         self._thread.start()
 
@@ -128,8 +129,18 @@ class ActiveLocalizer:
         :param camera: the number of the camera that took it.
         """
         self._diagnostics.image_received(camera)
-        image = ReceivedImage(message, time.monotonic())
-        self._queue.put(image, stamp_ns=image.stamp_ns, camera=camera)
+        stamp_ns = messages.stamp_to_ns(message.header.stamp)
+        timing = self._times.judge(stamp_ns, camera)
+        if timing is Timing.JUMPED_BACK:
+            self.time_jumped_back()
+            self._times.judge(stamp_ns, camera)
+        elif timing is not Timing.PRESENT:
+            behind_ns = self._times.behind_ns(stamp_ns, camera)
+            self._tell(refusals.out_of_time(stamp_ns, behind_ns, self._name_of(camera)), 0.0)
+            return
+        self._diagnostics.doubt('stamps', self._late_cameras())
+        image = ReceivedImage(message, time.monotonic(), self._epoch)
+        self._queue.put(image, stamp_ns=stamp_ns, camera=camera)
 
     def search_next(self) -> None:
         """Search the whole map for the next image, whatever is predicted."""
@@ -145,11 +156,13 @@ class ActiveLocalizer:
     def time_jumped_back(self) -> None:
         """Forget what was learned of a time that is yet to come."""
         self._node.get_logger().warning('time jumped back: transforms and map -> odom start anew')
-        self._transforms.clear()
-        self._map_to_odom.reset()
-        self._initial_pose.clear()
-        self._queue.clear()
-        self._jumped.set()
+        with self._epoch_lock:
+            self._epoch += 1
+            self._times.reset()
+            self._transforms.clear()
+            self._map_to_odom.reset()
+            self._initial_pose.clear()
+            self._queue.clear()
 
     def close(self) -> None:
         """Finish the image in work and stop."""
@@ -175,9 +188,16 @@ class ActiveLocalizer:
     def _localize(self, images: Images) -> None:
         stamps = [image.stamp_ns for image in images.values()]
         received = _received(images)
-        self._notice_jump(stamps[0])
+        epoch = next(iter(images.values())).epoch
+        if epoch != self._epoch:
+            self._tell(refusals.outlived(stamps[0]), _ms_since(received))
+            return
+        self._begin_epoch(epoch)
+        self._watch_clock(stamps[0])
         if self._last_stamp_ns is not None and min(stamps) <= self._last_stamp_ns:
-            self._finish(images, _stale(min(stamps), self._last_stamp_ns), _ms_since(received))
+            camera = self._name_of(min(images, key=lambda number: images[number].stamp_ns))
+            refused = refusals.stale(min(stamps), self._last_stamp_ns, camera)
+            self._finish(images, refused, _ms_since(received))
             return
         self._last_stamp_ns = max(stamps)
         result = self._processor.process(
@@ -186,21 +206,42 @@ class ActiveLocalizer:
         )
         gave_pose = result.localization is not None and result.localization.localized
         if self._look_elsewhere is not None and gave_pose:
-            result = _unless_in_doubt(result, self._look_elsewhere(result))
-        self._publishers.publish_pose(result)
-        latency_ms = _ms_since(received)
-        if result.localized or result.state is not None:
-            self._initial_pose.done()  # it has led to a fix, or the tracker carries it on
-        if result.localized:
-            self._publish_transform(result)
-        elif result.state is not None:
-            self._map_to_odom.suspend()
-        self._finish(images, result, latency_ms)
+            result = refusals.in_doubt(result, self._look_elsewhere(result))
+        if not self._publish(result, epoch):
+            self._tell(refusals.outlived(result.stamp_ns), _ms_since(received))
+            return
+        self._finish(images, result, _ms_since(received))
         self._publishers.publish_on_demand(result)
         if self._look_elsewhere is not None and not gave_pose:
             self._look_elsewhere(result)  # which takes its time, now that the result is out
         self._watch_calibration(result)
         self._record(result)
+
+    def _publish(self, result: FrameResult, epoch: int) -> bool:
+        """Publish pose and transform; False, and nothing is, when time has jumped meanwhile."""
+        with self._epoch_lock:
+            if epoch != self._epoch:
+                return False
+            self._publishers.publish_pose(result)
+            if result.localized or result.state is not None:
+                self._initial_pose.done()  # it has led to a fix, or the tracker carries it on
+            if result.localized:
+                self._publish_transform(result)
+            elif result.state is not None:
+                self._map_to_odom.suspend()
+            return True
+
+    def _name_of(self, camera: int) -> str:
+        """Return the topic of a camera where there are several; else nothing."""
+        return self._processor.names[camera] if self._processor.cameras > 1 else ''
+
+    def _late_cameras(self) -> str:
+        late = self._times.late_s()
+        return '; '.join(
+            f'images of {self._name_of(camera)} are {seconds:.1f} s older than those of the other '
+            'cameras: synchronise the clocks'
+            for camera, seconds in late.items()
+        )
 
     def _watch_calibration(self, result: FrameResult) -> None:
         doubt = self._calibration.take(result)
@@ -220,23 +261,27 @@ class ActiveLocalizer:
         self._diagnostics.problem('record_failures', problem)
 
     def _finish(self, images: Images, result: FrameResult, latency_ms: float) -> None:
+        self._tell(result, latency_ms)
+        self._answer(images, result)
+
+    def _tell(self, result: FrameResult, latency_ms: float) -> None:
+        """Say what became of an image; it answers nobody who waits for the next one."""
         self._diagnostics.frame_done(result, latency_ms)
         self._publishers.publish_status(frame_status(self._node.get_name(), result, latency_ms))
-        self._answer(images, result)
         if not result.localized:
             self._node.get_logger().warning(
                 f'image refused: {result.detail}', throttle_duration_sec=_LOG_PERIOD_S
             )
 
-    def _notice_jump(self, stamp_ns: int) -> None:
-        last_ns = self._last_stamp_ns
-        if last_ns is not None and stamp_ns < last_ns - _JUMP_BACK_NS:
-            self.time_jumped_back()
-        if self._jumped.is_set():
-            self._jumped.clear()
+    def _begin_epoch(self, epoch: int) -> None:
+        """Forget the stream of images if time has jumped since the last one."""
+        if epoch != self._epoch_of_stream:
+            self._epoch_of_stream = epoch
             self._publishers.forget_path()
             self._last_stamp_ns = None
             self._processor.reset()
+
+    def _watch_clock(self, stamp_ns: int) -> None:
         behind_s = (self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9
         differs = abs(behind_s) > _CLOCK_DIFFERENCE_S
         self._diagnostics.problem(
@@ -299,40 +344,13 @@ class ActiveLocalizer:
     def _report_bug(self, images: Images, error: Exception) -> None:
         """Survive an error that should not exist, and leave what is needed to find it."""
         self._node.get_logger().error(''.join(traceback.format_exception(error)))
-        result = FrameResult(
-            next(iter(images.values())).stamp_ns,
-            reason=Reason.INTERNAL_ERROR,
-            detail=f'{Reason.INTERNAL_ERROR.value}: {type(error).__name__}: {error}',
-        )
+        result = refusals.internal_error(next(iter(images.values())).stamp_ns, error)
         self._finish(images, result, _ms_since(_received(images)))
-
-
-def _stale(stamp_ns: int, last_ns: int) -> FrameResult:
-    """Refuse an image that came twice, or after a newer one: its pose would go back in time."""
-    behind_ms = (last_ns - stamp_ns) * 1e-6
-    what = f'is {behind_ms:.0f} ms older than the last one' if behind_ms else 'came before'
-    detail = f'{Reason.STALE.value}: this image {what}'
-    return FrameResult(stamp_ns, reason=Reason.STALE, detail=detail)
 
 
 def _received(images: Images) -> float:
     """Return when the last image of a moment came."""
     return max(image.received for image in images.values())
-
-
-def _unless_in_doubt(result: FrameResult, doubt: str) -> FrameResult:
-    """Take the pose away from a result when another map may be the right one."""
-    if not doubt:
-        return result
-    return replace(
-        result,
-        reason=Reason.AMBIGUOUS,
-        detail=f'{Reason.AMBIGUOUS.value}: {doubt}',
-        map_from_base=None,
-        covariance=None,
-        bridged=False,
-        state=None if result.state is None else State.UNINITIALIZED,
-    )
 
 
 def _ms_since(begin: float) -> float:

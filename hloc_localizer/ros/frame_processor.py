@@ -91,6 +91,11 @@ class FrameProcessor:
         """How many cameras there are."""
         return len(self._cameras)
 
+    @property
+    def names(self) -> list[str]:
+        """Their image topics."""
+        return [camera.name for camera in self._cameras]
+
     def process(
         self,
         images: Mapping[int, Image | CompressedImage],

@@ -16,9 +16,6 @@ _SILENT_S = 1.0
 _GATHERED = 4
 """Moments that are gathered at a time, should cameras be late by different times."""
 
-_JUMP_NS = 1_000_000_000
-"""An item that is older than others by more than this is of a recording that began anew."""
-
 
 @dataclass(eq=False)
 class _Moment(Generic[_ItemT]):
@@ -80,8 +77,6 @@ class LatestMoment(Generic[_ItemT]):
             if self._closed:
                 return
             now = self._clock()
-            if any(stamp_ns < moment.stamp_ns - _JUMP_NS for moment in self._moments):
-                self._drop(self._moments)
             self._moment_of(stamp_ns, camera, now).items[camera] = item
             self._heard[camera] = now
             ready = self._newest_ready(now)

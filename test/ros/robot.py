@@ -87,7 +87,7 @@ class Robot:
         message = self.status.messages[-1]
         stamp_ns = messages.stamp_to_ns(image.header.stamp)
         answer = {v.key: v.value for v in message.values}
-        assert answer['stamp'].replace('.', '') == str(stamp_ns)
+        assert int(answer['stamp'].replace('.', '')) == stamp_ns
         return answer
 
     def diagnosis(self, name: str) -> DiagnosticStatus:

@@ -147,11 +147,11 @@ def test_cameras_that_never_meet_do_not_fill_the_memory(rig: _Rig) -> None:
     assert rig.queue.dropped - dropped == 96
 
 
-def test_a_jump_back_drops_what_was_gathered_before(rig: _Rig) -> None:
+def test_an_image_of_an_older_time_makes_none_of_those_that_wait_leave(rig: _Rig) -> None:
     rig.put(0, 5000)
-    rig.put(0, 100)
     rig.put(1, 100)
-    assert rig.get() == ['0@100', '1@100']
+    rig.put(1, 5000)
+    assert rig.get() == ['0@5000', '1@5000']
     assert rig.get(after_s=0.1) is None
 
 

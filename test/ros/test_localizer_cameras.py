@@ -254,6 +254,26 @@ def test_a_camera_that_falls_silent_is_named_in_diagnostics(robot: TwoCameras) -
     assert float(values[f'rate_hz.{TOPICS[0]}']) > 1.0
 
 
+def test_a_camera_whose_stamps_are_late_neither_resets_nor_stops_the_other(
+    robot: TwoCameras,
+) -> None:
+    late_ns, statuses = 1_500_000_000, []
+    for _ in range(6):
+        stamp_ns = time.time_ns()
+        robot.send(0, stamp_ns)
+        statuses.append(robot.answer(stamp_ns)['status'])
+        robot.send(1, stamp_ns - late_ns)
+        answer = robot.answer(stamp_ns - late_ns)
+        assert answer['reason'] == 'stale'
+        assert f'of {TOPICS[1]} is' in answer['detail']
+    assert statuses == ['localized'] * 6
+    before = len(robot.diagnostics)
+    wait_until(lambda: len(robot.diagnostics) > before, 5.0, 'diagnostics')
+    inputs = robot.diagnostics.messages[-1].status[2]
+    assert f'images of {TOPICS[1]} are 1.' in inputs.message
+    assert 'synchronise the clocks' in inputs.message
+
+
 @pytest.mark.parametrize(
     ('parameters', 'named'),
     [

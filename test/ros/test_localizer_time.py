@@ -1,0 +1,168 @@
+"""The localizer node and stamps that are wrong: only a real jump of time makes it forget."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2')
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from robot import NODE, Robot
+from ros_process import Client, node_process, wait_until
+from tf2_msgs.msg import TFMessage
+
+from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.ros import messages, tf
+from hloc_localizer.ros.localizer import LocalizerNode
+from hloc_localizer.sources import Frame
+
+YEAR_S = 365 * 86400
+
+
+class Odometry:
+    """Sends ``odom -> base_link`` of a robot that stands still, at 50 Hz."""
+
+    def __init__(self, client: Client) -> None:
+        self._broadcaster = tf.TransformBroadcaster(client.node)
+        self._timer = client.node.create_timer(0.02, self._send)
+
+    def _send(self) -> None:
+        now_ns = time.time_ns()
+        self._broadcaster.sendTransform(
+            messages.transform_message('odom', 'base_link', now_ns, np.eye(4))
+        )
+
+
+@dataclasses.dataclass
+class Watched:
+    """A robot, and the ``map -> odom`` of the node."""
+
+    robot: Robot
+    tf: Any
+
+    def corrections(self) -> int:
+        """Return how often ``map -> odom`` was broadcast."""
+        return sum(
+            transform.child_frame_id == 'odom'
+            for message in self.tf.messages
+            for transform in message.transforms
+        )
+
+    def answer(self, stamp_ns: int | None = None) -> dict[str, str]:
+        """Return the answer to an image of a stamp; None: now."""
+        image = self.robot.image()
+        if stamp_ns is not None:
+            image.header.stamp = messages.stamp_from_ns(stamp_ns)
+        return self.robot.answer_to(image)
+
+
+@pytest.fixture(scope='module')
+def watched(
+    lounge_map: Path,
+    frame_and_camera: tuple[Frame, Camera],
+    module_environment: dict[str, str],
+) -> Iterator[Watched]:
+    client = Client(module_environment)
+    parameters = {'map': lounge_map, 'tf_timeout_s': 0.1}
+    with node_process(NODE, module_environment, parameters) as process:
+        robot = Robot(client, *frame_and_camera)
+        odometry = Odometry(client)
+        watched = Watched(robot, client.listen(TFMessage, '/tf'))
+        robot.wait_for_node()
+        robot.send_info()
+        yield watched
+        del odometry
+        assert process.stop(signal.SIGINT) == 0
+        assert 'Traceback' not in process.output, process.output
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ('shift_s', 'reason', 'named'),
+    [
+        (None, 'no stamp', 'has no stamp'),
+        (-1000, 'stale', 's older than the last'),
+        (YEAR_S, 'stale', 'newer than the last'),
+    ],
+)
+def test_one_wrong_stamp_is_refused_and_costs_nothing(
+    watched: Watched, shift_s: int | None, reason: str, named: str
+) -> None:
+    answer = watched.answer()
+    assert (answer['status'], answer['state']) == ('localized', 'localized')
+    before = watched.corrections()
+    poses = len(watched.robot.poses)
+    for _ in range(3):
+        stamp_ns = 0 if shift_s is None else time.time_ns() + shift_s * 10**9
+        answer = watched.answer(stamp_ns)
+        assert (answer['status'], answer['reason']) == ('refused', reason)
+        assert named in answer['detail']
+    wait_until(lambda: watched.corrections() >= before + 5, 2.0, 'map -> odom going on')
+    answer = watched.answer()
+    assert (answer['status'], answer['state']) == ('localized', 'localized')
+    wait_until(lambda: len(watched.robot.poses) == poses + 1, 2.0, 'the pose')
+
+
+def test_several_images_of_an_older_time_begin_anew(watched: Watched) -> None:
+    assert watched.answer()['state'] == 'localized'
+    begin_ns = time.time_ns() - 1000 * 10**9
+    answers = [watched.answer(begin_ns + number * 10**8) for number in range(6)]
+    assert [one['reason'] for one in answers] == ['stale'] * 4 + ['none'] * 2
+    assert answers[-1]['status'] == 'localized'
+
+
+def test_what_was_in_work_when_time_jumped_is_not_published(
+    lounge_map: Path, frame_and_camera: tuple[Frame, Camera], ros_environment: dict[str, str]
+) -> None:
+    client = Client(ros_environment)
+    given = {'map': str(lounge_map), 'tf_timeout_s': 0.5}
+    node = LocalizerNode(
+        context=client.context,
+        parameter_overrides=[Parameter(name, value=value) for name, value in given.items()],
+    )
+    executor = SingleThreadedExecutor(context=client.context)
+    executor.add_node(node)
+    spinning = threading.Thread(target=executor.spin)
+    try:
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        spinning.start()
+        robot = Robot(client, *frame_and_camera)
+        odometry = Odometry(client)
+        robot.wait_for_node()
+        robot.send_info()
+        assert robot.answer_to(robot.image())['status'] == 'localized'
+        lookup, poses = node._transforms.lookup, len(robot.poses)
+
+        def jump_meanwhile(target: str, *rest: Any) -> np.ndarray:
+            found = lookup(target, *rest)
+            if target == 'odom' and node._transforms.lookup is not lookup:
+                node._transforms.lookup = lookup  # type: ignore[method-assign]
+                node._on_jump(None)
+            return found
+
+        node._transforms.lookup = jump_meanwhile  # type: ignore[method-assign, assignment]
+        answer = robot.answer_to(robot.image())
+        assert (answer['status'], answer['reason']) == ('refused', 'stale')
+        assert 'time jumped back' in answer['detail']
+        assert node._parts is not None
+        assert node._parts.map_to_odom.age_s is None
+        assert len(robot.poses) == poses
+        assert robot.answer_to(robot.image())['status'] == 'localized'
+        del odometry
+    finally:
+        executor.shutdown()
+        spinning.join()
+        node.close()
+        node.destroy_node()
+        client.close()
