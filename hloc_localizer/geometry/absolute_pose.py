@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.geometry.robust import robust_normal
 from hloc_localizer.geometry.solution_covariance import (
-    CAUCHY,
-    cauchy_weights,
     cell_width,
     direction_cells,
     solution_covariance,
@@ -262,30 +261,12 @@ def whitened(residuals: Array, whitening: Array) -> Array:
     return np.stack([first, second], axis=1)
 
 
-def _squared_errors(residuals: Array, whitening: Array) -> tuple[Array, Array]:
-    """Return the whitened residuals (N, 2) and their squared lengths (N,)."""
-    residuals = whitened(residuals, whitening)
-    squared = np.sum(residuals**2, axis=1)
-    # A point that slipped behind the camera is as wrong as an outlier can be.
-    return residuals, np.where(np.isfinite(squared), squared, 1e6)
-
-
 def _linearise(
     camera: Camera, pose: Array, keypoints: Array, points: Array, whitening: Array
 ) -> tuple[float, Array, Array]:
     """Return the robust cost, the normal matrix (6, 6) and the gradient (6,)."""
     pixels, jacobian = _project_with_jacobian(camera, pose, points)
-    residuals, squared = _squared_errors(pixels - keypoints, whitening)
-    jacobian = whitening @ jacobian
-    visible = np.asarray(
-        np.isfinite(residuals).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2)), np.bool_
-    )
-    weights = np.where(visible, cauchy_weights(squared), 0.0)
-    residuals = np.where(visible[:, None], residuals, 0.0)
-    jacobian = np.where(visible[:, None, None], jacobian, 0.0).reshape(-1, 6)
-    weighted = jacobian * np.repeat(weights, 2)[:, None]
-    cost = float(CAUCHY * np.log1p(squared / CAUCHY).sum())
-    return cost, weighted.T @ jacobian, weighted.T @ residuals.ravel()
+    return robust_normal(whitened(pixels - keypoints, whitening), whitening @ jacobian)
 
 
 def _with_covariance(

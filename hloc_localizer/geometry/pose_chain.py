@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.absolute_pose import MIN_MATCHES, whitened, whitening_of
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.geometry.robust import robust_normal
 from hloc_localizer.geometry.solution_covariance import (
-    CAUCHY,
-    cauchy_weights,
     cell_width,
     direction_cells,
     solution_covariance,
@@ -205,7 +204,10 @@ class _Chain:
         for index, (views, pose) in enumerate(zip(self._moments, poses, strict=True)):
             own = slice(6 * index, 6 * index + 6)
             for view in views:
-                added, block, slope = _of_view(view, pose)
+                residuals, jacobian = project_view(view, pose)
+                added, block, slope = robust_normal(
+                    whitened(residuals, view.whitening), view.whitening @ jacobian
+                )
                 cost += added
                 normal[own, own] += block
                 gradient[own] += slope
@@ -245,24 +247,3 @@ class _Chain:
             both = slice(6 * index, 6 * index + 12)
             information[both, both] += jacobian.T @ jacobian
         return information
-
-
-def _squared(residuals: Array) -> Array:
-    """Return squared lengths of whitened residuals; a point behind counts like any outlier."""
-    squared = np.sum(residuals**2, axis=1)
-    return np.where(np.isfinite(squared), squared, 1e6)
-
-
-def _of_view(view: View, pose: Array) -> tuple[float, Array, Array]:
-    residuals, jacobian = project_view(view, pose)
-    residuals, jacobian = whitened(residuals, view.whitening), view.whitening @ jacobian
-    squared = _squared(residuals)
-    visible = np.asarray(
-        np.isfinite(residuals).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2)), np.bool_
-    )
-    weights = np.where(visible, cauchy_weights(squared), 0.0)
-    residuals = np.where(visible[:, None], residuals, 0.0)
-    jacobian = np.where(visible[:, None, None], jacobian, 0.0).reshape(-1, 6)
-    weighted = jacobian * np.repeat(weights, 2)[:, None]
-    cost = float(CAUCHY * np.log1p(squared / CAUCHY).sum())
-    return cost, weighted.T @ jacobian, weighted.T @ residuals.ravel()

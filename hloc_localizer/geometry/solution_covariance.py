@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from hloc_localizer.geometry.robust import cauchy_weights
 
-CAUCHY = 1.0**2
-"""Squared scale of the loss, in standard deviations: below it a residual counts in full."""
+Array = NDArray[np.float64]
 
 _CELLS = 8
 """Cells over the width of an image."""
@@ -18,11 +17,6 @@ _PROMISED = 10.0
 """As many matches with just the promised noise are added to what the residuals show of it."""
 _WEIGHT, _SCORE = 0.2693, 0.0961
 """Mean of w^2, and of (w r)^2 of each axis, of normal residuals of unit variance."""
-
-
-def cauchy_weights(squared: Array) -> Array:
-    """Return what residuals of squared lengths (N,) count."""
-    return np.asarray(1.0 / (1.0 + squared / CAUCHY))
 
 
 def solution_covariance(
