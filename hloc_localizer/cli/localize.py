@@ -9,7 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hloc_localizer.cli.options import add_option_arguments, options_from
+from hloc_localizer.cli.localizing import add_localizing_arguments, open_metric_map
+from hloc_localizer.cli.options import options_from
 from hloc_localizer.cli.output import check_file_output, whole_or_absent, write_text
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.cli.source import require_calibration
@@ -37,16 +38,7 @@ def add_parser(subparsers: Any) -> None:
         '--json', type=Path, metavar='FILE.jsonl',
         help='one JSON object a frame: status, reason, pose, covariance, inliers, stage times',
     )  # fmt: skip
-    parser.add_argument(
-        '--track', action='store_true',
-        help='take the images as one stream: predict with the odometry of the recording, filter, '
-        'and bridge images that cannot be localized (docs/tracking.md)',
-    )  # fmt: skip
-    parser.add_argument(
-        '--allow-unscaled', action='store_true',
-        help='take a map that is not metric: distances are then in units of the map, not metres',
-    )  # fmt: skip
-    add_option_arguments(parser, 'hloc_localizer.cli.localize_options:LocalizeCommandOptions')
+    add_localizing_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -56,17 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
     from hloc_localizer.evaluation.run import localize_frames, track_frames
     from hloc_localizer.localization import Localizer
     from hloc_localizer.localization.tracking import TrackingLocalizer
-    from hloc_localizer.mapping.open_map import open_map
-    from hloc_localizer.maps.manifest import require_metric
     from hloc_localizer.sources import open_source
 
     options = options_from(arguments, LocalizeCommandOptions())
     check_file_output(arguments.output)
     check_file_output(arguments.json)
-    loaded = open_map(arguments.map)
-    require_metric(
-        loaded.manifest, allow_unscaled=arguments.allow_unscaled, remedy='--allow-unscaled'
-    )
+    loaded = open_metric_map(arguments)
     localizer = Localizer(loaded, options.localizer)
     source = open_source(arguments.source, options.source.for_localizing())
     if len(source.cameras) > 1:
