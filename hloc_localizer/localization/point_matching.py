@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -213,13 +214,40 @@ def _best_cosines(
     slot_of_row = np.searchsorted(points, point_of_row)
     first_row = np.searchsorted(slot_of_row, np.arange(len(points) + 1))
     counts = np.diff(first_row)
-    wanted = query.descriptors[keypoint].astype(np.float32, copy=False)
+    cosine = _cosine_of_pairs(query.descriptors, described, keypoint)
     score = np.full(len(keypoint), -1.0, np.float32)
     for view in range(int(counts.max(initial=0))):
         has = np.flatnonzero(counts[slot] > view)
-        cosines = np.einsum('nd,nd->n', wanted[has], described[first_row[slot[has]] + view])
-        score[has] = np.maximum(score[has], cosines)
+        score[has] = np.maximum(score[has], cosine(has, first_row[slot[has]] + view))
     return score
+
+
+def _cosine_of_pairs(
+    wanted: NDArray[np.floating], described: NDArray[np.float32], keypoint: NDArray[np.intp]
+) -> Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float32]]:
+    """
+    Return what gives the cosines of some pairs, from their numbers and the rows of their points.
+
+    Where the search radius is so large that many of all pairs are asked for, one multiplication of
+    all descriptors costs less than collecting those of each pair.
+
+    :param wanted: (N, D) of all keypoints.
+    :param described: (R, D) of the points.
+    :param keypoint: (P,) of the pairs.
+    """
+    everything = len(wanted) * len(described)
+    if everything <= min(_COLLECTING * len(keypoint), _MOST_COSINES):
+        table = wanted.astype(np.float32, copy=False) @ described.T
+        return lambda pair, row: table[keypoint[pair], row]
+    own = wanted[keypoint].astype(np.float32, copy=False)
+    return lambda pair, row: np.einsum('nd,nd->n', own[pair], described[row])
+
+
+_COLLECTING = 24
+"""What the cosine of a pair by itself costs, in cosines of a multiplication."""
+
+_MOST_COSINES = 1 << 25
+"""128 MB."""
 
 
 def _mutual_pairs(
@@ -230,8 +258,8 @@ def _mutual_pairs(
     min_similarity: float,
 ) -> PointMatches:
     """Keep the pairs that are the best of their keypoint and the best of their point."""
-    order = np.argsort(-score, kind='stable')
-    order = order[score[order] >= min_similarity]
+    similar = np.flatnonzero(score >= min_similarity)
+    order = similar[np.argsort(-score[similar], kind='stable')]
     first_of_keypoint = np.zeros(len(order), np.bool_)
     first_of_keypoint[np.unique(keypoint[order], return_index=True)[1]] = True
     first_of_slot = np.zeros(len(order), np.bool_)

@@ -13,6 +13,7 @@ from hloc_localizer.features.local_features import LocalFeatures, NearestNeighbo
 from hloc_localizer.features.sift import Sift, SiftOptions
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.localization import point_matching
 from hloc_localizer.localization.options import LocalizerOptions, RetrievalOptions
 from hloc_localizer.localization.place_matching import create_matcher
 from hloc_localizer.localization.point_matching import (
@@ -207,6 +208,19 @@ def test_second_look_needs_likeness_and_uses_each_keypoint_and_point_once(
     assert len(matches) > 10
     assert len(np.unique(matches.keypoint)) == len(np.unique(matches.point)) == len(matches)
     assert np.all(np.diff(matches.score) <= 0.0)
+
+
+def test_a_wide_search_finds_the_same_whichever_way_its_descriptors_are_compared(
+    runtime: RuntimeMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlike = query_of(runtime, np.arange(60), noise=0.3)
+    at_once, _ = near(runtime, unlike, radius_px=200.0, min_similarity=-1.0)
+    monkeypatch.setattr(point_matching, '_MOST_COSINES', 0)
+    one_by_one, _ = near(runtime, unlike, radius_px=200.0, min_similarity=-1.0)
+    assert len(at_once) > 10
+    np.testing.assert_array_equal(at_once.keypoint, one_by_one.keypoint)
+    np.testing.assert_array_equal(at_once.point, one_by_one.point)
+    np.testing.assert_allclose(at_once.score, one_by_one.score, atol=1e-6)
 
 
 def test_second_look_away_from_the_map_sees_nothing(runtime: RuntimeMap) -> None:
