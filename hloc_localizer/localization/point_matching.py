@@ -243,7 +243,7 @@ def _cosine_of_pairs(
     return lambda pair, row: np.einsum('nd,nd->n', own[pair], described[row])
 
 
-_COLLECTING = 24
+_COLLECTING = 48
 """What the cosine of a pair by itself costs, in cosines of a multiplication."""
 
 _MOST_COSINES = 1 << 25
