@@ -1,7 +1,7 @@
 # Set-up, tests, demonstration and benchmarks. Every target does its own set-up, once.
 #
 #   make demo [BAG=recording QUERY=recording]    a map, and a robot that finds itself in it
-#   make test [TESTS=test/geometry]              the whole suite, or a part
+#   make test [TESTS=test/geometry] [WORKERS=2]  the whole suite, or a part
 #   make benchmark                               stage times, accuracy, map size
 #   make setup [EXTRAS="test deep"]              .venv alone
 
@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?=
 TESTS ?= test
+WORKERS ?= 2
 BAG ?=
 QUERY ?=
 
@@ -25,7 +26,7 @@ setup:
 
 test:
 	@$(SET_UP) --extra test --extra deep
-	$(VENV)/bin/python -m pytest $(TESTS)
+	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 demo:
 	@$(SET_UP)

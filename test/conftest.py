@@ -8,6 +8,8 @@ from pathlib import Path
 
 import cv2
 import pytest
+import workers
+from hypothesis import settings
 
 from hloc_localizer.ros import environment
 from hloc_localizer.sources.frame import Frame
@@ -15,6 +17,14 @@ from hloc_localizer.sources.frame import Frame
 ROOT = Path(__file__).resolve().parent.parent
 
 cv2.setNumThreads(1)  # the suite's processes share few cores
+
+
+settings.register_profile('busy machine', deadline=None)
+settings.load_profile('busy machine')
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    workers.configure(config)
 
 
 @pytest.fixture(scope='session')
@@ -43,15 +53,26 @@ def lounge_frames(shared_data: Path) -> list[Frame]:
 
 
 @pytest.fixture(scope='session')
-def lounge_map(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the map of the lounge, built once for all tests."""
+def lounge_map(
+    shared_data: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Path:
+    """Return the map of the lounge, built once for all tests; copy it before you change it."""
+    folder = workers.shared_folder(pytestconfig)
+    if folder is None:
+        return _built_lounge_map(shared_data, tmp_path_factory.mktemp('maps') / 'lounge')
+    output = folder / 'lounge'
+    with workers.locked(folder / 'lounge.lock'):
+        # A map appears when it is whole.
+        return output if output.is_dir() else _built_lounge_map(shared_data, output)
+
+
+def _built_lounge_map(shared_data: Path, output: Path) -> Path:
     from hloc_localizer.mapping import build_map
     from hloc_localizer.mapping.options import BuildOptions
     from hloc_localizer.progress import SilentProgress
     from hloc_localizer.sources import open_source
 
     options = BuildOptions()
-    output = tmp_path_factory.mktemp('maps') / 'lounge'
     source = open_source(shared_data / 'data' / 'lounge' / 'map', options.source)
     build_map(source, output, options, SilentProgress())
     return output

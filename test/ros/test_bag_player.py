@@ -39,6 +39,7 @@ def query(shared_data: Path) -> Path:
     return shared_data / 'data' / 'lounge' / 'query'
 
 
+@pytest.mark.alone
 def test_messages_arrive_unchanged_in_order_and_in_time(client: Client, query: Path) -> None:
     images = client.listen(CompressedImage, '/seen')
     moving = client.listen(TFMessage, '/tf')

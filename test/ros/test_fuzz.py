@@ -83,6 +83,7 @@ def test_memory_stays_and_no_image_is_lost(
     assert found.growth_mb < long_run.GROWTH_MB
 
 
+@pytest.mark.alone
 def test_the_newest_image_is_always_used(
     lounge_map: Path, frame_and_camera: tuple[Frame, Camera]
 ) -> None:
@@ -100,6 +101,7 @@ def test_the_newest_image_is_always_used(
             assert report.late <= 0.5 * len(report.answers)
 
 
+@pytest.mark.alone
 def test_a_killed_node_is_localized_again_at_once(
     lounge_map: Path, frame_and_camera: tuple[Frame, Camera]
 ) -> None:

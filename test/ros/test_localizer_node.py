@@ -29,6 +29,8 @@ from hloc_localizer.ros.image_bridge import decode_compressed
 from hloc_localizer.ros.publishers import LATCHED
 from hloc_localizer.sources.tum import read_tum
 
+pytestmark = pytest.mark.alone
+
 IMAGES = 70
 FALSE_FIX_M, FALSE_FIX_DEG = 0.5, 10.0
 TOPICS: dict[str, Any] = {

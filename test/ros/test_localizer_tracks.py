@@ -25,6 +25,8 @@ from hloc_localizer.ros import image_bridge, messages
 from hloc_localizer.ros.bag_player import BagPlayer, Playback
 from hloc_localizer.sources.tum import read_tum
 
+pytestmark = pytest.mark.alone
+
 IMAGES = 73
 STEP_NS = 200_000_000
 FALSE_FIX_M, FALSE_FIX_DEG = 0.5, 10.0

@@ -36,6 +36,7 @@ def _run(
     )  # fmt: skip
 
 
+@pytest.mark.alone
 def test_a_step_is_done_once_and_again_when_its_inputs_change(
     tool: ModuleType, tmp_path: Path
 ) -> None:
