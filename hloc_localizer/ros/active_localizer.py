@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 
 from hloc_localizer.errors import InputError
+from hloc_localizer.localization.tracking import State
 from hloc_localizer.ros import messages, refusals
 from hloc_localizer.ros.calibration_watch import CalibrationWatch
 from hloc_localizer.ros.diagnostics import Diagnostics, frame_status
 from hloc_localizer.ros.failure_recorder import FailureRecorder
 from hloc_localizer.ros.frame_processor import FrameProcessor
 from hloc_localizer.ros.frame_result import FrameResult
+from hloc_localizer.ros.image_silence import ImageSilence
 from hloc_localizer.ros.image_times import ImageTimes, Timing
 from hloc_localizer.ros.initial_pose import InitialPose
 from hloc_localizer.ros.latest_moment import LatestMoment
@@ -34,6 +36,12 @@ Array = NDArray[np.float64]
 
 _CLOCK_DIFFERENCE_S = 5.0
 _LOG_PERIOD_S = 5.0
+_LOOK_PERIOD_S = 0.25
+"""How often it is looked whether images still come."""
+
+_ODOMETRY_NS = 500_000_000
+"""How long after a moment its odometry is known."""
+
 _CALIBRATION_PERIOD_S = 60.0
 
 
@@ -114,6 +122,8 @@ class ActiveLocalizer:
         self._epoch_lock = threading.Lock()
         """Held while anything of an epoch is published, so that none of it comes later."""
         self._last_stamp_ns: int | None = None
+        self._silence = ImageSilence(node)
+        self._state: State | None = None
         self._thread = threading.Thread(target=self._run, name='localization', daemon=True)
         self._thread.start()
 
@@ -175,11 +185,12 @@ class ActiveLocalizer:
 
     def _run(self) -> None:
         while not self._queue.closed:
-            images = self._queue.get()
-            if not images:
-                continue
+            images = self._queue.get(_LOOK_PERIOD_S) or {}
             try:
-                self._localize(images)
+                if images:
+                    self._localize(images)
+                if self._silence.seconds > self._diagnostics.stale_after_s:
+                    self._carry_on(self._epoch)
             except Exception as error:
                 if self._queue.closed or not self._node.context.ok():
                     return  # shut down while publishing
@@ -204,6 +215,10 @@ class ActiveLocalizer:
             {camera: image.message for camera, image in images.items()},
             self._initial_pose.estimate(),
         )
+        if result.localization is None:
+            result = replace(result, state=self._carry_on(epoch))
+        else:
+            self._silence.end(result.stamp_ns)
         gave_pose = result.localization is not None and result.localization.localized
         if self._look_elsewhere is not None and gave_pose:
             result = refusals.in_doubt(result, self._look_elsewhere(result))
@@ -223,13 +238,29 @@ class ActiveLocalizer:
             if epoch != self._epoch:
                 return False
             self._publishers.publish_pose(result)
-            if result.localized or result.state is not None:
+            self._state = result.state
+            taken = result.state is not None and result.localization is not None
+            if result.localized or taken:
                 self._initial_pose.done()  # it has led to a fix, or the tracker carries it on
             if result.localized:
                 self._publish_transform(result)
-            elif result.state is not None:
+            elif result.state is not None and not result.state.has_pose:
                 self._map_to_odom.suspend()
             return True
+
+    def _carry_on(self, epoch: int) -> State | None:
+        """Let the pose become uncertain, and at last lost, while no image can be used."""
+        now_ns = self._silence.stamp_ns
+        if now_ns is None or self._state is None or not self._state.has_pose:
+            return self._state
+        state = self._processor.carry_on(now_ns - _ODOMETRY_NS)
+        with self._epoch_lock:
+            if epoch == self._epoch and state is not None:
+                self._state = state
+                self._diagnostics.carried_on(state)
+                if not state.has_pose:
+                    self._map_to_odom.suspend()
+        return self._state
 
     def _name_of(self, camera: int) -> str:
         """Return the topic of a camera where there are several; else nothing."""
@@ -279,6 +310,8 @@ class ActiveLocalizer:
             self._epoch_of_stream = epoch
             self._publishers.forget_path()
             self._last_stamp_ns = None
+            self._silence.forget()
+            self._state = None
             self._processor.reset()
 
     def _watch_clock(self, stamp_ns: int) -> None:
@@ -344,6 +377,8 @@ class ActiveLocalizer:
     def _report_bug(self, images: Images, error: Exception) -> None:
         """Survive an error that should not exist, and leave what is needed to find it."""
         self._node.get_logger().error(''.join(traceback.format_exception(error)))
+        if not images:
+            return
         result = refusals.internal_error(next(iter(images.values())).stamp_ns, error)
         self._finish(images, result, _ms_since(_received(images)))
 

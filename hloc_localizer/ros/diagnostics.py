@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from numpy.typing import NDArray
 
 from hloc_localizer.geometry import transforms
+from hloc_localizer.localization.tracking import State
 from hloc_localizer.ros import messages
 from hloc_localizer.ros.frame_result import FrameResult
 
@@ -112,6 +113,7 @@ class Diagnostics:
         self._latencies: deque[float] = deque(maxlen=_WINDOW)
         self._stages: deque[Mapping[str, float]] = deque(maxlen=_WINDOW)
         self._last: FrameResult | None = None
+        self._state: State | None = None
         self._last_refusal = ''
         self._localized_at: float | None = None
         self._problems: dict[str, str] = {}
@@ -128,6 +130,8 @@ class Diagnostics:
         """Count an image that was answered."""
         with self._lock:
             self._last = result
+            if result.state is not None:
+                self._state = result.state
             self._latencies.append(latency_ms)
             if result.stage_ms:
                 self._stages.append(result.stage_ms)
@@ -138,6 +142,11 @@ class Diagnostics:
                 self._bridged += result.bridged
                 self._reasons[result.reason.value] += 1
                 self._last_refusal = result.detail
+
+    def carried_on(self, state: State) -> None:
+        """Take the state of the tracker while no image can be used."""
+        with self._lock:
+            self._state = state
 
     def problem(self, topic: str, text: str) -> None:
         """Set what is wrong with ``tf``, ``camera_info`` or ``clock``; empty: all is well again."""
@@ -234,12 +243,21 @@ class Diagnostics:
         values['inliers'] = self._last.inliers
         values['success_probability'] = _probability(self._last)
         values['alternatives'] = len(self._last.alternatives)
-        if self._last.state is not None:
-            values['state'] = self._last.state.value
-        status = _status(self._last)
-        level = DiagnosticStatus.OK if status == 'localized' else DiagnosticStatus.WARN
-        message = status if status == 'localized' else f'{status}: {self._last.detail}'
-        return status_message(f'{self._name}: localization', level, message, values)
+        if self._state is not None:
+            values['state'] = self._state.value
+        message = self._what_is_wrong(self._last)
+        level = DiagnosticStatus.WARN if message else DiagnosticStatus.OK
+        return status_message(f'{self._name}: localization', level, message or 'localized', values)
+
+    def _what_is_wrong(self, last: FrameResult) -> str:
+        """Return what is wrong with the pose; empty when nothing is."""
+        status = _status(last)
+        texts = [] if status == 'localized' else [f'{status}: {last.detail}']
+        age_s = 0.0 if self._localized_at is None else self._clock() - self._localized_at
+        if age_s > self.stale_after_s:
+            state = '' if self._state is None else f'{self._state.value}: '
+            texts.insert(0, f'{state}the last pose that an image gave is {age_s:.1f} s old')
+        return '; '.join(texts)
 
     def _inputs(self) -> DiagnosticStatus:
         wrong = {topic: text for topic, text in self._problems.items() if text}

@@ -16,7 +16,12 @@ from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization import Localizer
 from hloc_localizer.localization.bundle import RecordedMoment
 from hloc_localizer.localization.result import Reason
-from hloc_localizer.localization.tracking import MountedImage, PoseEstimate, WholeMapSearch
+from hloc_localizer.localization.tracking import (
+    MountedImage,
+    PoseEstimate,
+    State,
+    WholeMapSearch,
+)
 from hloc_localizer.localization.tracking.whole_map_search import CameraFound
 from hloc_localizer.ros import image_bridge, messages
 from hloc_localizer.ros.frame_result import CameraPart, CameraView, FrameResult
@@ -134,6 +139,10 @@ class FrameProcessor:
         """Forget the stream: time jumped back."""
         if self._stream is not None:
             self._stream.reset()
+
+    def carry_on(self, stamp_ns: int) -> State | None:
+        """Go on without an image that can be used: the state at a time; None without a stream."""
+        return None if self._stream is None else self._stream.carry_on(stamp_ns)
 
     def search_next(self) -> None:
         """Search the whole map for the next image, whatever is predicted."""

@@ -336,7 +336,7 @@ class LocalizerNode(LifecycleNode):
             self.get_logger().warning(f'ignoring an initialpose: {error}')
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        """Stop and resume looking at images; the map stays loaded, ``map -> odom`` goes on."""
+        """Stop and resume looking at images; the map stays, ``map -> odom`` until lost."""
         if self._active is None or self._around is None:
             response.success, response.message = False, NOT_ACTIVE
             return response

@@ -13,6 +13,7 @@ from hloc_localizer.geometry import transforms
 from hloc_localizer.localization.tracking import (
     MountedImage,
     PoseEstimate,
+    State,
     TrackedFrame,
     TrackingLocalizer,
 )
@@ -70,6 +71,14 @@ class Stream:
     def search_next(self) -> None:
         """Search the whole map for the next image."""
         self._localizer.search_next()
+
+    def carry_on(self, stamp_ns: int) -> State:
+        """Go on without an image that can be used, and tell the state at a time."""
+        try:
+            found = self._transforms.lookup(self._odom_frame, self._base_frame, stamp_ns, 0.0)
+        except InputError:
+            return self._localizer.carry_on(stamp_ns)
+        return self._localizer.carry_on(stamp_ns, found)
 
     def motion(self, from_ns: int, to_ns: int) -> Array:
         """

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
-from ros_process import Client, wait_until
+from ros_process import Client, Heard, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 
 from hloc_localizer.geometry import transforms
@@ -96,3 +96,38 @@ class Robot:
         wait_until(lambda: len(self.diagnostics) > before, 5.0, 'diagnostics')
         found = [s for s in self.diagnostics.messages[-1].status if s.name.endswith(name)]
         return found[0]
+
+
+class Odometry:
+    """Sends ``odom -> base_link`` at 50 Hz, of a robot that stands or drives straight on."""
+
+    def __init__(self, client: Client) -> None:
+        """Begin at rest."""
+        self.metres_per_s = 0.0
+        self.metres = 0.0
+        self.on = True
+        self._broadcaster = tf.TransformBroadcaster(client.node)
+        self._timer = client.node.create_timer(0.02, self._send)
+
+    def drive(self, metres: float, metres_per_s: float = 1.0) -> None:
+        """Drive so far, back if negative, and stand."""
+        self.metres_per_s = np.copysign(metres_per_s, metres)
+        time.sleep(abs(metres) / metres_per_s)
+        self.metres_per_s = 0.0
+
+    def _send(self) -> None:
+        self.metres += 0.02 * self.metres_per_s
+        pose = transforms.transform_from(np.eye(3), [self.metres, 0.0, 0.0])
+        if self.on:
+            self._broadcaster.sendTransform(
+                messages.transform_message('odom', 'base_link', time.time_ns(), pose)
+            )
+
+
+def corrections(heard: Heard) -> int:
+    """Return how often ``map -> odom`` was among the messages of ``/tf``."""
+    return sum(
+        transform.child_frame_id == 'odom'
+        for message in heard.messages
+        for transform in message.transforms
+    )

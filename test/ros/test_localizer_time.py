@@ -17,30 +17,16 @@ pytest.importorskip('rclpy', reason='needs ROS 2')
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from robot import NODE, Robot
+from robot import NODE, Odometry, Robot, corrections
 from ros_process import Client, node_process, wait_until
 from tf2_msgs.msg import TFMessage
 
 from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.ros import messages, tf
+from hloc_localizer.ros import messages
 from hloc_localizer.ros.localizer import LocalizerNode
 from hloc_localizer.sources import Frame
 
 YEAR_S = 365 * 86400
-
-
-class Odometry:
-    """Sends ``odom -> base_link`` of a robot that stands still, at 50 Hz."""
-
-    def __init__(self, client: Client) -> None:
-        self._broadcaster = tf.TransformBroadcaster(client.node)
-        self._timer = client.node.create_timer(0.02, self._send)
-
-    def _send(self) -> None:
-        now_ns = time.time_ns()
-        self._broadcaster.sendTransform(
-            messages.transform_message('odom', 'base_link', now_ns, np.eye(4))
-        )
 
 
 @dataclasses.dataclass
@@ -52,11 +38,7 @@ class Watched:
 
     def corrections(self) -> int:
         """Return how often ``map -> odom`` was broadcast."""
-        return sum(
-            transform.child_frame_id == 'odom'
-            for message in self.tf.messages
-            for transform in message.transforms
-        )
+        return corrections(self.tf)
 
     def answer(self, stamp_ns: int | None = None) -> dict[str, str]:
         """Return the answer to an image of a stamp; None: now."""
@@ -142,16 +124,16 @@ def test_what_was_in_work_when_time_jumped_is_not_published(
         robot.wait_for_node()
         robot.send_info()
         assert robot.answer_to(robot.image())['status'] == 'localized'
-        lookup, poses = node._transforms.lookup, len(robot.poses)
+        lookup, poses = node._around.transforms.lookup, len(robot.poses)
 
         def jump_meanwhile(target: str, *rest: Any) -> np.ndarray:
             found = lookup(target, *rest)
-            if target == 'odom' and node._transforms.lookup is not lookup:
-                node._transforms.lookup = lookup  # type: ignore[method-assign]
+            if target == 'odom' and node._around.transforms.lookup is not lookup:
+                node._around.transforms.lookup = lookup  # type: ignore[method-assign]
                 node._on_jump(None)
             return found
 
-        node._transforms.lookup = jump_meanwhile  # type: ignore[method-assign, assignment]
+        node._around.transforms.lookup = jump_meanwhile  # type: ignore[method-assign, assignment]
         answer = robot.answer_to(robot.image())
         assert (answer['status'], answer['reason']) == ('refused', 'stale')
         assert 'time jumped back' in answer['detail']

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ class TrackingLocalizer:
         self._recent = RecentMoments(localizer, self.options)
         self._searched_ns: int | None = None
         self._stamps_ns: dict[str, int] = {}
+        self._at_last_image: PoseTracker | None = None
 
     def reset(self) -> None:
         """Forget the stream: time jumped back."""
@@ -104,6 +106,25 @@ class TrackingLocalizer:
         self._recent.clear()
         self._searched_ns = None
         self._stamps_ns = {}
+        self._at_last_image = None
+
+    def carry_on(self, stamp_ns: int, odom_from_body: Array | None = None) -> State:
+        """
+        Go on without an image that could be used, and tell how well the pose is known.
+
+        Odometry that is known leads on from here, so that detours count; without it nothing is
+        decided, for it may come yet. An image older than the time told here is still taken.
+
+        :param stamp_ns: a time since the last image; an older one changes nothing.
+        :param odom_from_body: (4, 4) from the odometry at that time, if there is any.
+        """
+        ahead = copy.copy(self.tracker)
+        if ahead.stamp_ns is not None and ahead.stamp_ns < stamp_ns:
+            ahead.advance(stamp_ns, odom_from_body)
+            if odom_from_body is not None:
+                self._at_last_image = self._at_last_image or self.tracker
+                self.tracker = ahead
+        return State.DEGRADED if ahead.state is State.LOCALIZED else ahead.state
 
     def warm_up(self) -> None:
         """Run each part once, so that the first real image is not the slow one."""
@@ -160,7 +181,7 @@ class TrackingLocalizer:
             it, which is asked after the features are extracted, so that waiting for it is free.
         :param supposed: where a person says that the body is at that time.
         """
-        last_ns = self.tracker.stamp_ns
+        last_ns = self._go_back_to(stamp_ns)
         twice = any(self._stamps_ns.get(one.name) == stamp_ns for one in images)
         if twice or (last_ns is not None and stamp_ns < last_ns):
             stale = refused(Reason.STALE, {})
@@ -193,6 +214,14 @@ class TrackingLocalizer:
             self._recent.clear()
         mounting = views[0].body_from_camera if views else images[0].body_from_camera
         return self._frame(found, verdict, mounting, recorded)
+
+    def _go_back_to(self, stamp_ns: int) -> int | None:
+        """Undo what was carried on beyond an image that comes late; return the time before it."""
+        late = self.tracker.stamp_ns is not None and stamp_ns < self.tracker.stamp_ns
+        if self._at_last_image is not None and late:
+            self.tracker = self._at_last_image
+        self._at_last_image = None
+        return self.tracker.stamp_ns
 
     def _quick_look_suffices(self, stamp_ns: int) -> bool:
         """Tell whether an image can be reduced: it is only looked at near a good prediction."""

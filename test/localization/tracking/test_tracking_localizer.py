@@ -206,3 +206,26 @@ def test_a_late_or_repeated_image_is_stale_and_changes_nothing(
         assert stream.tracker.published is tracked.body
     stream.reset()
     assert stream.localize(frames[52].image, camera, 7).state is State.LOCALIZED
+
+
+def test_an_image_that_comes_late_undoes_what_was_carried_on_without_it(
+    localizer: Localizer, frames: list[Frame], camera: Camera
+) -> None:
+    found = []
+    for seconds_without in (0, 3):
+        stream = TrackingLocalizer(localizer)
+        for frame in frames[52:54]:
+            if frame is frames[53]:
+                for number in range(seconds_without):
+                    stamp_ns = frame.stamp_ns + number * 10**9
+                    state = stream.carry_on(stamp_ns, frames[52].odom_from_camera)
+                    assert state is State.DEGRADED
+            tracked = stream.localize(
+                frame.image, camera, frame.stamp_ns, odom_from_body=frame.odom_from_camera
+            )
+        assert tracked.body is not None
+        found.append(tracked.body)
+    np.testing.assert_array_equal(found[0].map_from_body, found[1].map_from_body)
+    np.testing.assert_array_equal(found[0].covariance, found[1].covariance)
+    assert stream.carry_on(frames[53].stamp_ns + 5 * 10**9) is State.LOST
+    assert stream.tracker.state is State.LOCALIZED  # odometry may still come and tell better
