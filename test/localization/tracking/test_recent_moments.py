@@ -86,6 +86,22 @@ def test_an_ambiguous_place_is_told_with_its_poses_until_motion_resolves_it(
         assert np.degrees(radians) < 0.5
 
 
+@pytest.mark.parametrize('fit', [True, False])
+def test_the_moments_that_were_solved_together_are_told_if_their_images_fit(
+    localizer: RoomLocalizer, monkeypatch: pytest.MonkeyPatch, fit: bool
+) -> None:
+    size = CAMERA.width * CAMERA.height
+    most = (3 if fit else 2) * size
+    monkeypatch.setattr('hloc_localizer.localization.tracking.recent_moments._MOST_BYTES', most)
+    frames = follow(localizer, turn(0, [0.0, 20.0, 40.0]))
+    assert [frame.images for frame in frames] == [1, 2, 3]
+    assert len(frames[1].earlier or ()) == 1
+    if fit:
+        assert [moment.stamp_ns for moment in frames[2].earlier or ()] == [STEP_NS, 2 * STEP_NS]
+    else:
+        assert frames[2].earlier is None
+
+
 def window_of(
     localizer: RoomLocalizer, poses: list[Array], jump: Array, after: int
 ) -> tuple[Window, Array]:
