@@ -275,12 +275,13 @@ def _with_views(
 ) -> FrameResult:
     """Add what each camera gave; one that shows too little is not among those that took part."""
     took_part = {one.name: one for one in cameras}
+    problem = Reason.STALE.value if found.recorded is None else _TOO_LITTLE
     views, parts = [], []
     for mounted, frame in zip(images, frames, strict=True):
         one = took_part.get(mounted.name)
         if one is None:
             views.append(CameraView(mounted, frame))
-            parts.append(CameraPart(mounted.name, problem=_TOO_LITTLE))
+            parts.append(CameraPart(mounted.name, problem=problem))
         else:
             views.append(CameraView(mounted, frame, one.seen, one.alone))
             parts.append(CameraPart(mounted.name, one.inliers))
