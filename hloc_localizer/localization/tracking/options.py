@@ -133,8 +133,8 @@ class TrackingOptions(Options):
     )
     network_errors: float = option(
         4.0,
-        'The same for poses that a network matched, on top: with little of the map in view they '
-        'are off by more than their covariance says.',
+        'Where a network matched, factor on the covariance of a first pose when it is asked how '
+        'certain it is: with little of the map in view such a pose can be off by more.',
         minimum=1.0,
         maximum=1000.0,
     )

@@ -59,6 +59,8 @@ class Fix:
     """How many images, taken apart from each other, it rests on as firmly as on one."""
     since_ns: int | None = None
     """Stamp of the oldest of them, where there are several: none may bear witness twice."""
+    by_network: bool = False
+    """Whether a network matched: to begin with, it must be more certain."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ class PoseTracker:
         """Tell whether a pose would enter at once, without others that agree with it."""
         if self._estimate is not None:
             return self._agrees(self._estimate, fix)
-        return fix.strong and self._certain_enough(self._measured(fix))
+        return fix.strong and self._certain_enough(self._measured(fix), fix)
 
     def _move(self, seconds: float, odom_from_body: Array | None) -> None:
         """Move the estimate and its rival as the odometry says, or let them become uncertain."""
@@ -252,7 +254,7 @@ class PoseTracker:
         if not fix.searched_everywhere:
             return Verdict.DISAGREES
         rival = self._rival = self._joined(self._rival, fix)
-        if rival.count >= self._needed(fix) and self._certain_enough(rival.estimate):
+        if rival.count >= self._needed(fix) and self._certain_enough(rival.estimate, fix):
             jumped = self._proven
             self._enter(rival.estimate)
             return Verdict.JUMPED if jumped else Verdict.ENTERED
@@ -277,10 +279,11 @@ class PoseTracker:
         estimate = rival.estimate.corrected(self._measured(fix))
         return _Rival(estimate, rival.count + fix.witnesses, pose, stamp_ns)
 
-    def _certain_enough(self, first: PoseEstimate) -> bool:
-        return (
-            first.position_sigma_m <= self.options.first_position_sigma_m
-            and first.rotation_sigma_deg <= self.options.first_rotation_sigma_deg
+    def _certain_enough(self, first: PoseEstimate, fix: Fix) -> bool:
+        wider = np.sqrt(self.options.network_errors) if fix.by_network else 1.0
+        return bool(
+            wider * first.position_sigma_m <= self.options.first_position_sigma_m
+            and wider * first.rotation_sigma_deg <= self.options.first_rotation_sigma_deg
         )
 
     def _needed(self, fix: Fix) -> int:

@@ -307,13 +307,13 @@ class TrackingLocalizer:
         if found.body is None:
             return None
         by_network = self.localizer.matches_by_network
-        factor = self.options.network_errors if by_network else 1.0
         return Fix(
-            PoseEstimate(found.body.map_from_body, found.body.covariance * factor),
+            found.body,
             searched_everywhere=found.everywhere,
             strong=found.image.inliers >= self.options.strong_inliers and not by_network,
             witnesses=found.witnesses,
             since_ns=found.since_ns,
+            by_network=by_network,
         )
 
     def _frame(

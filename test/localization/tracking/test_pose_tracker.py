@@ -98,6 +98,22 @@ def test_a_pose_of_several_images_counts_as_many_witnesses() -> None:
     assert robot.step(dataclasses.replace(wrong, witnesses=3)) is Verdict.JUMPED
 
 
+def test_poses_of_a_network_must_be_more_certain_to_begin_with() -> None:
+    for by_network, verdict in ((False, Verdict.ENTERED), (True, Verdict.WAITS)):
+        robot = Robot()
+        for certain in (0.035, 0.035):
+            where = pose(robot.x + 0.1, 0.3 * (robot.x + 0.1))
+            weak = fix(where, strong=False, sigma=certain)
+            last = robot.step(dataclasses.replace(weak, by_network=by_network))
+        assert last is verdict
+    where = pose(robot.x + 0.1, 0.3 * (robot.x + 0.1))
+    sure = dataclasses.replace(fix(where, strong=False, sigma=0.01), by_network=True)
+    assert robot.step(sure) is Verdict.ENTERED
+    # Once there is a pose, it counts as what its covariance says.
+    assert robot.tracker.published is not None
+    assert robot.tracker.published.position_sigma_m < 0.01
+
+
 def test_no_image_bears_witness_twice() -> None:
     robot = Robot()
     assert robot.step(fix(pose(0.1, 0.03), strong=False)) is Verdict.WAITS
