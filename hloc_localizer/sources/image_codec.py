@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry.camera import MAX_PIXELS, MAX_SIDE
-from hloc_localizer.sources.jpeg_check import damage as jpeg_damage
+from hloc_localizer.sources.jpeg import decode_jpeg, ended, is_jpeg
 
 Image = NDArray[np.uint8]
 
@@ -235,39 +235,21 @@ def _image(pixels: Any) -> Image:
 
 
 def _decode_file(raw: NDArray[np.uint8]) -> NDArray[Any]:
-    _check_size(*_declared_size(raw[: 1 << 20].tobytes()))
-    unended = _is_unended_jpeg(raw)
-    if unended:
-        raw = np.append(raw, np.array([0xFF, 0xD9], np.uint8))
+    """Decode to grey, BGR or BGRA, as OpenCV does."""
+    size = _declared_size(raw[: 1 << 20].tobytes())
+    _check_size(*size)
+    if is_jpeg(raw):
+        raw = ended(raw)
+        pixels = decode_jpeg(raw, size)
+        if pixels is not None:
+            return pixels
     try:
         pixels = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise InputError('image: the compressed data is damaged') from error
     if pixels is None:
         raise InputError('image: the compressed data is damaged')
-    if unended and _is_flat(pixels[-8:, -8:]):
-        raise InputError('image: the compressed data is truncated')
-    if _is_jpeg(raw) and (problem := jpeg_damage(raw, pixels)):
-        raise InputError(f'image: the compressed data is damaged: {problem}')
     return np.asarray(pixels)
-
-
-def _is_jpeg(raw: NDArray[np.uint8]) -> bool:
-    return raw[:2].tobytes() == b'\xff\xd8'
-
-
-def _is_unended_jpeg(raw: NDArray[np.uint8]) -> bool:
-    """
-    Tell whether a JPEG has no end marker: some cameras never write it, or it was cut.
-
-    With a marker appended every version of OpenCV decodes it; libjpeg fills what was cut off
-    with one colour, so that the last block tells the two apart.
-    """
-    return _is_jpeg(raw) and b'\xff\xd9' not in raw[-4096:].tobytes()
-
-
-def _is_flat(block: NDArray[Any]) -> bool:
-    return bool((block == block[0, 0]).all())
 
 
 def _declared_size(head: bytes) -> tuple[int, int]:
