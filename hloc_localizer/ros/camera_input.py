@@ -16,15 +16,17 @@ from hloc_localizer.sources.camera_info import camera_from_file, camera_from_inf
 class CameraInput:
     """Holds the calibration; one thread sets it, another reads it."""
 
-    def __init__(self, file: str, topic: str = 'camera_info') -> None:
+    def __init__(self, file: str, topic: str = 'camera_info', *, rectified: bool = False) -> None:
         """
         Begin with the calibration of a file, or with none.
 
         :param file: ROS calibration YAML; empty: camera_info tells it.
         :param topic: where camera_info is expected, for people.
+        :param rectified: the images have no distortion, and P is their calibration.
         :raises InputError: naming the file, when it cannot be used.
         """
         self.from_file = bool(file)
+        self._rectified = rectified
         self._lock = threading.Lock()
         self._camera = camera_from_file(checked_path(file, 'camera_info_file')) if file else None
         self._error = (
@@ -40,7 +42,7 @@ class CameraInput:
         """
         camera, error = None, ''
         try:
-            camera = camera_from_info(message)
+            camera = camera_from_info(message, rectified=self._rectified)
             if not message.roi.width and (wrong := implausible(camera)):
                 camera, error = None, f'wrong camera_info: {wrong}'
         except (InputError, ValueError) as problem:

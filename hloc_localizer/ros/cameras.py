@@ -8,21 +8,15 @@ from functools import partial
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.ros.camera_input import CameraInput
 from hloc_localizer.ros.frame_processor import CameraOnRobot
 from hloc_localizer.ros.image_subscription import ImageSubscription
+from hloc_localizer.ros.latched_subscription import LatchedSubscription
 from hloc_localizer.ros.options import LocalizerNodeOptions
-from hloc_localizer.sources.bag_topics import info_topic_of
-
-_SENSOR_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.BEST_EFFORT
-)
-"""As rmw_qos_profile_sensor_data, shorter: only the newest calibration matters."""
+from hloc_localizer.sources.bag_topics import info_topic_of, is_rectified
 
 _COMPRESSED = '/compressed'
 
@@ -99,11 +93,14 @@ class Cameras:
         """
         self.topics: Sequence[CameraTopics] = camera_topics(options, resolve)
         self.inputs = [
-            CameraInput(topics.camera_info_file, topics.camera_info) for topics in self.topics
+            CameraInput(
+                topics.camera_info_file, topics.camera_info, rectified=is_rectified(topics.image)
+            )
+            for topics in self.topics
         ]
         self._raw = options.image_transport == 'raw'
         self._images: list[ImageSubscription] = []
-        self._infos: list[Subscription[Any]] = []
+        self._infos: list[LatchedSubscription] = []
 
     @property
     def image_topics(self) -> list[str]:
@@ -144,9 +141,11 @@ class Cameras:
             self._images.pop().destroy()
 
     def adapt(self) -> None:
-        """Ask for the reliability that the publishers offer now."""
-        for subscription in self._images:
-            subscription.adapt()
+        """Ask for what the publishers offer now."""
+        for images in self._images:
+            images.adapt()
+        for infos in self._infos:
+            infos.adapt()
 
     def listen_to_calibrations(self, node: Node, judged: Callable[[str, str], None]) -> None:
         """
@@ -158,14 +157,16 @@ class Cameras:
             if not held.from_file:
                 take = partial(_take_calibration, topics.camera_info, held, judged)
                 self._infos.append(
-                    node.create_subscription(CameraInfo, topics.camera_info, take, _SENSOR_QOS)
+                    LatchedSubscription(
+                        node=node, kind=CameraInfo, topic=topics.camera_info, callback=take
+                    )
                 )
 
-    def destroy(self, node: Node) -> None:
+    def destroy(self) -> None:
         """End all subscriptions."""
         self.ignore()
         while self._infos:
-            node.destroy_subscription(self._infos.pop())
+            self._infos.pop().destroy()
 
 
 def _hand_on(received: Callable[[Any, int], None], number: int, message: Any) -> None:

@@ -17,6 +17,7 @@ from tf2_msgs.msg import TFMessage
 from hloc_localizer.errors import InputError
 from hloc_localizer.ros.image_bridge import decode_image
 from hloc_localizer.ros.image_subscription import ImageSubscription
+from hloc_localizer.ros.latched_subscription import LatchedSubscription
 from hloc_localizer.ros.map_builder_options import MapBuilderNodeOptions
 from hloc_localizer.ros.messages import stamp_to_ns
 from hloc_localizer.ros.parameters import checked_path
@@ -29,7 +30,6 @@ _ADAPT_S = 0.5
 _JPEG_QUALITY = 95
 _TF_QOS = QoSProfile(depth=1000, history=HistoryPolicy.KEEP_LAST)
 _TF_STATIC_QOS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-_INFO_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 _SENSOR_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -96,6 +96,7 @@ class LiveRecorder:
             return
         self._timer.cancel()
         self._images.destroy()
+        self._infos.destroy()
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         bag, self._bag = self._bag, None
@@ -113,8 +114,10 @@ class LiveRecorder:
             callback=self._take_image,
             depth=10,
         )
+        self._infos = LatchedSubscription(
+            node=node, kind=CameraInfo, topic=self._info_topic, callback=self._take_info
+        )
         self._subscriptions = [
-            node.create_subscription(CameraInfo, self._info_topic, self._take_info, _INFO_QOS),
             self._copy(TFMessage, '/tf', TF[0], _TF_QOS),
             self._copy(TFMessage, '/tf_static', TF[0], _TF_STATIC_QOS),
         ]
@@ -125,6 +128,7 @@ class LiveRecorder:
     def _adapt(self) -> None:
         """Follow the publishers of images, and subscribe to named topics once their type shows."""
         self._images.adapt()
+        self._infos.adapt()
         self._recorded(0)
         if not self._awaited:
             return

@@ -217,7 +217,7 @@ class LocalizerNode(LifecycleNode):
             destroy, entity = self._active_entities.pop()
             destroy(entity)
         if self._around is not None:
-            self._around.cameras.destroy(self)
+            self._around.cameras.destroy()
         self.close()
         if self._floors is not None:
             self._floors.close()

@@ -140,7 +140,7 @@ def _info_topic(bag: BagReader, topic: Topic, named: str, frame: str) -> tuple[s
 
 def _calibration(bag: BagReader, topic: Topic, info_topic: str) -> Camera:
     try:
-        rectified = base_topic(topic.name).rpartition('/')[2].startswith('image_rect')
+        rectified = is_rectified(topic.name)
         return camera_info.camera_from_info(bag.first(info_topic), rectified=rectified)
     except InputError as error:
         raise InputError(
@@ -181,6 +181,15 @@ def base_topic(name: str) -> str:
         if name.endswith(suffix):
             return name[: -len(suffix)]
     return name
+
+
+def is_rectified(name: str) -> bool:
+    """
+    Tell whether an image topic is, by its name, of images without distortion.
+
+    ``image_proc`` calls them ``image_rect`` and ``image_rect_color``. Their calibration is P.
+    """
+    return base_topic(name).rpartition('/')[2].startswith('image_rect')
 
 
 def info_topic_of(name: str) -> str:
