@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import cv2
 import numpy as np
 
 from benchmarks import long_run
+from benchmarks.foreign_load import ForeignLoad
 from benchmarks.node_client import Camera30, NodeClient
 from benchmarks.recordings import add_data_argument, recordings
 from hloc_localizer.geometry.camera import Camera
@@ -140,14 +142,17 @@ def _stream(data: Path, arguments: argparse.Namespace) -> int:
     views = long_run.reduced(frames, 1.0)
     _, camera = _first_frame(data)
     with (
-        _node(arguments.map, tf_timeout_s=0.1) as (_, variables),
+        _node(arguments.map, tf_timeout_s=0.1) as (process, variables),
         NodeClient(variables) as client,
     ):
         client.send_camera_info(camera)
         client.localized(frames[0].image, timeout_s=30.0)
         run = Camera30(client, [*views, *views[-2:0:-1]], STREAM_HZ)
+        load = ForeignLoad([process.pid, os.getpid()])
         report = run.play(arguments.images or 900)
+        share = load.share()
     print('\n'.join(report.lines()))
+    print(f'other processes had {100.0 * share:.0f} % of the cores meanwhile')
     return 0 if report.reached else 1
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.foreign_load import ForeignLoad
 from benchmarks.targets import comparison, rows, table
 
 
@@ -89,3 +92,14 @@ def test_an_image_without_a_pose_counts_after_the_first_one_and_is_not_false() -
     assert played.share(0.25, 2.0) == pytest.approx(40.0)
     assert played.share(0.25, 2.0, from_first=True) == pytest.approx(50.0)
     assert played.false == 1
+
+
+def test_what_other_processes_took_of_the_cores_is_all_but_ones_own() -> None:
+    all_of_it, but_mine = ForeignLoad([]), ForeignLoad([os.getpid()])
+    begin, used = time.monotonic(), time.process_time()
+    while time.process_time() - used < 0.3:
+        pass
+    everything, others = all_of_it.share(), but_mine.share()
+    core_seconds = (time.monotonic() - begin) * (os.cpu_count() or 1)
+    assert (everything - others) * core_seconds == pytest.approx(0.3, abs=0.1)
+    assert -0.1 < others < 1.1
