@@ -24,6 +24,7 @@ NODE_PARAMETERS = (
     'camera_frame',
     'map_frame',
     'odom_frame',
+    'odom_topic',
     'base_frame',
     'tf_mode',
     'autostart',

@@ -218,6 +218,8 @@ class ActiveLocalizer:
         if result.localization is None:
             result = replace(result, state=self._carry_on(epoch))
         else:
+            if self._options.odom_topic:
+                self._diagnostics.doubt('odometry', result.odometry_problem)
             self._silence.end(result.stamp_ns)
         gave_pose = result.localization is not None and result.localization.localized
         if self._look_elsewhere is not None and gave_pose:

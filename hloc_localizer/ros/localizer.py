@@ -29,6 +29,7 @@ from hloc_localizer.ros.diagnostics import Diagnostics
 from hloc_localizer.ros.failure_recorder import failure_recorder
 from hloc_localizer.ros.floors import Floors
 from hloc_localizer.ros.map_loading import load_maps, load_meanwhile
+from hloc_localizer.ros.odometry_topic import transform_tree
 from hloc_localizer.ros.options import LocalizerNodeOptions
 from hloc_localizer.ros.parameters import (
     changed_options,
@@ -39,7 +40,6 @@ from hloc_localizer.ros.parameters import (
 from hloc_localizer.ros.publishers import LocalizerPublishers
 from hloc_localizer.ros.relocalization import NOT_ACTIVE, Relocalization, steady_clock
 from hloc_localizer.ros.run_node import run_node
-from hloc_localizer.ros.transform_lookup import TransformTree
 
 NODE_NAME = 'hloc_localizer'
 
@@ -149,7 +149,12 @@ class LocalizerNode(LifecycleNode):
         self._around = Surroundings(
             node=self,
             cameras=cameras,
-            transforms=TransformTree(self),
+            transforms=transform_tree(
+                self,
+                odom_topic=self._options.odom_topic,
+                odom_frame=self._options.odom_frame,
+                base_frame=self._options.base_frame,
+            ),
             publishers=LocalizerPublishers(
                 node=self,
                 runtime=present.runtime,

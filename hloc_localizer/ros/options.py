@@ -57,6 +57,9 @@ class LocalizerNodeOptions(Options):
     )
     map_frame: str = option('', "Frame of the published poses; empty takes the map's own.")
     odom_frame: str = option('odom', 'Frame in which odometry is smooth.')
+    odom_topic: str = option(
+        '', 'Topic of nav_msgs/Odometry that tells how the base moves; empty takes it from TF.'
+    )
     base_frame: str = option('base_link', 'Frame whose pose is published.')
     tf_mode: str = option(
         'map_to_odom',
