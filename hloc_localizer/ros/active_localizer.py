@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from hloc_localizer.ros.latest_moment import LatestMoment
 from hloc_localizer.ros.map_to_odom import MapToOdom
 from hloc_localizer.ros.options import LocalizerNodeOptions
 from hloc_localizer.ros.publishers import LocalizerPublishers
+from hloc_localizer.ros.received_image import Images, ReceivedImage, ms_since, received_at
 from hloc_localizer.ros.transform_lookup import TransformTree
 
 Array = NDArray[np.float64]
@@ -43,27 +44,6 @@ _ODOMETRY_NS = 500_000_000
 """How long after a moment its odometry is known."""
 
 _CALIBRATION_PERIOD_S = 60.0
-
-
-@dataclass(frozen=True)
-class ReceivedImage:
-    """An image message and when it came."""
-
-    message: Any
-    """``sensor_msgs/Image`` or ``CompressedImage``."""
-    received: float
-    """Seconds of the steady clock."""
-    epoch: int
-    """How often time had jumped until then."""
-
-    @property
-    def stamp_ns(self) -> int:
-        """When it was taken."""
-        return messages.stamp_to_ns(self.message.header.stamp)
-
-
-Images = Mapping[int, ReceivedImage]
-"""Those of one moment, by the number of their camera."""
 
 
 class ActiveLocalizer:
@@ -198,17 +178,17 @@ class ActiveLocalizer:
 
     def _localize(self, images: Images) -> None:
         stamps = [image.stamp_ns for image in images.values()]
-        received = _received(images)
+        received = received_at(images)
         epoch = next(iter(images.values())).epoch
         if epoch != self._epoch:
-            self._tell(refusals.outlived(stamps[0]), _ms_since(received))
+            self._tell(refusals.outlived(stamps[0]), ms_since(received))
             return
         self._begin_epoch(epoch)
         self._watch_clock(stamps[0])
         if self._last_stamp_ns is not None and min(stamps) <= self._last_stamp_ns:
             camera = self._name_of(min(images, key=lambda number: images[number].stamp_ns))
             refused = refusals.stale(min(stamps), self._last_stamp_ns, camera)
-            self._finish(images, refused, _ms_since(received))
+            self._finish(images, refused, ms_since(received))
             return
         self._last_stamp_ns = max(stamps)
         result = self._processor.process(
@@ -224,10 +204,11 @@ class ActiveLocalizer:
         gave_pose = result.localization is not None and result.localization.localized
         if self._look_elsewhere is not None and gave_pose:
             result = refusals.in_doubt(result, self._look_elsewhere(result))
+        result = refusals.with_doubt(result, self._calibration.doubt(result))
         if not self._publish(result, epoch):
-            self._tell(refusals.outlived(result.stamp_ns), _ms_since(received))
+            self._tell(refusals.outlived(result.stamp_ns), ms_since(received))
             return
-        self._finish(images, result, _ms_since(received))
+        self._finish(images, result, ms_since(received))
         self._publishers.publish_on_demand(result)
         if self._look_elsewhere is not None and not gave_pose:
             self._look_elsewhere(result)  # which takes its time, now that the result is out
@@ -368,7 +349,7 @@ class ActiveLocalizer:
         )
 
     def _answer(self, images: Images, result: FrameResult) -> None:
-        received = _received(images)
+        received = received_at(images)
         with self._waiting_lock:
             due = [future for asked, future in self._waiting if asked <= received]
             self._waiting = [entry for entry in self._waiting if entry[0] > received]
@@ -382,13 +363,4 @@ class ActiveLocalizer:
         if not images:
             return
         result = refusals.internal_error(next(iter(images.values())).stamp_ns, error)
-        self._finish(images, result, _ms_since(_received(images)))
-
-
-def _received(images: Images) -> float:
-    """Return when the last image of a moment came."""
-    return max(image.received for image in images.values())
-
-
-def _ms_since(begin: float) -> float:
-    return (time.monotonic() - begin) * 1e3
+        self._finish(images, result, ms_since(received_at(images)))

@@ -54,19 +54,29 @@ class CalibrationWatch:
         """
         now = self._clock()
         for view in result.views:
-            name, camera = view.mounted.name, view.mounted.camera
-            watched = self._cameras.get(name)
-            if watched is None or watched.camera != camera:
-                watched = self._cameras[name] = _WatchedCamera(camera, self._map_cameras)
-                self._mountings.clear()  # a better calibration changes what is seen of them
-            watched.take(view.alone, now)
+            self._watched(view).take(view.alone, now)
         if now >= self._mountings_due:
             self._compare_mountings(result.views, now)
+        return self.doubt(result)
+
+    def doubt(self, result: FrameResult) -> str:
+        """Return the same line without learning from the images, which takes its time."""
+        for view in result.views:
+            self._watched(view)
         lines = [(name, watched.text()) for name, watched in sorted(self._cameras.items())]
         lines += [(name, self._mounting_text(one, name)) for one, name in sorted(self._mountings)]
         return '; '.join(
             f'{name}: {line}' if self._several else line for name, line in lines if line
         )
+
+    def _watched(self, view: CameraView) -> _WatchedCamera:
+        """Return what is known of the calibration of an image, anew if it has changed."""
+        name, camera = view.mounted.name, view.mounted.camera
+        watched = self._cameras.get(name)
+        if watched is None or watched.camera != camera:
+            watched = self._cameras[name] = _WatchedCamera(camera, self._map_cameras)
+            self._mountings.clear()  # a better calibration changes what is seen of them
+        return watched
 
     def _compare_mountings(self, views: Sequence[CameraView], now: float) -> None:
         """Compare where the images of a moment, each alone, put the cameras."""

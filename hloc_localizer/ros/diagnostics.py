@@ -44,6 +44,7 @@ def frame_status(name: str, result: FrameResult, latency_ms: float) -> Diagnosti
         'state': '' if result.state is None else result.state.value,
         'reason': result.reason.value,
         'detail': result.detail,
+        'calibration': result.calibration_doubt,
         'inliers': result.inliers,
         'images': result.images,
         'matches': 0 if localization is None else localization.matches,

@@ -79,6 +79,8 @@ class FrameResult:
     """The moments that were solved together with it; None: too large to be remembered."""
     images: int = 1
     """How many images were solved together, those of other cameras and moments among them."""
+    calibration_doubt: str = ''
+    """What looks wrong with the calibration of a camera; empty when nothing does."""
     parts: tuple[CameraPart, ...] = ()
     """What each of several cameras contributed; empty where there is one camera."""
 

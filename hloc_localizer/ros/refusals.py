@@ -55,6 +55,18 @@ def in_doubt(result: FrameResult, doubt: str) -> FrameResult:
     )
 
 
+def with_doubt(result: FrameResult, doubt: str) -> FrameResult:
+    """
+    Say what may be wrong with the calibration, also in the line that tells why there is no pose.
+
+    :param doubt: empty leaves the result as it is.
+    """
+    if not doubt:
+        return result
+    detail = f'{result.detail}; {doubt}' if result.detail else ''
+    return replace(result, calibration_doubt=doubt, detail=detail)
+
+
 def internal_error(stamp_ns: int, error: Exception) -> FrameResult:
     """Refuse an image because of a fault of this software."""
     detail = f'{type(error).__name__}: {error}'

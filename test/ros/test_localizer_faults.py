@@ -143,8 +143,13 @@ def test_a_focal_length_off_by_a_tenth_is_noticed_twice(robot: Robot) -> None:
     wrong = (camera.params[0] * 1.1, camera.params[1] * 1.1, *camera.params[2:])
     robot.send_info(Camera(camera.model, camera.width, camera.height, wrong))
     for _ in range(9):
-        assert robot.answer_to(robot.image())['status'] == 'localized'
+        answer = robot.answer_to(robot.image())
+        assert answer['status'] == 'localized'
+        assert '% more than the' in answer['calibration']
         time.sleep(0.5)
+    black = robot.answer_to(robot.image(np.zeros_like(robot.frame.image)))
+    assert black['reason'] == 'too dark or too bright'
+    assert '% more than the' in black['detail']
     doubt = {v.key: v.value for v in robot.diagnosis('inputs').values}['calibration']
     compared, estimated = doubt.split('; ')[0], doubt.split('; ')[-1]
     assert '% more than the' in compared
@@ -152,7 +157,7 @@ def test_a_focal_length_off_by_a_tenth_is_noticed_twice(robot: Robot) -> None:
     assert ' '.join(words[1:7]) == 'localized images fit a focal length'
     assert float(words[8]) == pytest.approx(camera.focal_px, rel=0.03)
     robot.send_info()
-    robot.answer_to(robot.image())
+    assert robot.answer_to(robot.image())['calibration'] == ''
     assert 'focal length' not in robot.diagnosis('inputs').message
 
 
