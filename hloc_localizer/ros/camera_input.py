@@ -27,6 +27,8 @@ class CameraInput:
         """
         self.from_file = bool(file)
         self._rectified = rectified
+        self.frame = ''
+        """``frame_id`` of the newest calibration; empty when nobody said."""
         self._lock = threading.Lock()
         self._camera = camera_from_file(checked_path(file, 'camera_info_file')) if file else None
         self._error = (
@@ -40,6 +42,7 @@ class CameraInput:
 
         :returns: why it is wrong; empty when it is not.
         """
+        self.frame = message.header.frame_id
         camera, error = None, ''
         try:
             camera = camera_from_info(message, rectified=self._rectified)

@@ -99,6 +99,7 @@ class Cameras:
             for topics in self.topics
         ]
         self._raw = options.image_transport == 'raw'
+        self._frames = [''] * len(self.topics)
         self._images: list[ImageSubscription] = []
         self._infos: list[LatchedSubscription] = []
 
@@ -131,7 +132,7 @@ class Cameras:
                     node=node,
                     kind=Image if self._raw else CompressedImage,
                     topic=topics.image,
-                    callback=partial(_hand_on, received, number),
+                    callback=partial(self._hand_on, received, number),
                 )
             )
 
@@ -162,15 +163,24 @@ class Cameras:
                     )
                 )
 
+    def strange_frames(self) -> str:
+        """Return the cameras whose calibration is, by its frame, of another one; empty: none."""
+        return '; '.join(
+            f"images on {topics.image} are of the frame '{frame}', {topics.camera_info} is of "
+            f"'{held.frame}': is it of the same camera?"
+            for topics, held, frame in zip(self.topics, self.inputs, self._frames, strict=True)
+            if frame and held.frame and frame.lstrip('/') != held.frame.lstrip('/')
+        )
+
+    def _hand_on(self, received: Callable[[Any, int], None], number: int, message: Any) -> None:
+        self._frames[number] = message.header.frame_id
+        received(message, number)
+
     def destroy(self) -> None:
         """End all subscriptions."""
         self.ignore()
         while self._infos:
             self._infos.pop().destroy()
-
-
-def _hand_on(received: Callable[[Any, int], None], number: int, message: Any) -> None:
-    received(message, number)
 
 
 def _take_calibration(

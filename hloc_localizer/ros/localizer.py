@@ -365,6 +365,7 @@ class LocalizerNode(LifecycleNode):
         age_s = self._parts.map_to_odom.age_s
         if age_s is not None:
             facts['map_to_odom_age_s'] = age_s
+        self._around.diagnostics.doubt('frames', self._around.cameras.strange_frames())
         array = self._around.diagnostics.array(
             stamp_ns=self.get_clock().now().nanoseconds,
             image_topics=self._around.cameras.image_topics,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,24 @@ def load_maps(options: LocalizerNodeOptions, again: Sequence[LoadedMap] = ()) ->
             allow_unscaled=options.allow_unscaled,
             remedy="parameter 'allow_unscaled'",
         )
+        _check_frames(options, options.map_frame or one.manifest.map_frame)
     return [LoadedMap(one, _warm_localizer(one, options.localization)) for one in maps]
+
+
+def _check_frames(options: LocalizerNodeOptions, map_frame: str) -> None:
+    """
+    Refuse two names for one frame, which TF would make a loop of.
+
+    :raises InputError: naming both.
+    """
+    frames = {
+        'map_frame': map_frame,
+        'odom_frame': options.odom_frame,
+        'base_frame': options.base_frame,
+    }
+    for (name, frame), (other, other_frame) in itertools.combinations(frames.items(), 2):
+        if frame.lstrip('/') == other_frame.lstrip('/'):
+            raise InputError(f"'{name}' and '{other}' are both '{frame}'; they must be two frames")
 
 
 def map_paths(names: str) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from robot import NODE, Robot
 from ros_process import Client, node_process, wait_until
 from sensor_msgs.msg import CameraInfo
 
+from hloc_localizer.errors import InputError
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.ros.cameras import Cameras
+from hloc_localizer.ros.map_loading import load_maps
 from hloc_localizer.ros.options import LocalizerNodeOptions
 from hloc_localizer.sources import Frame
 from hloc_localizer.sources.camera_info import ros_calibration
@@ -65,5 +68,29 @@ def test_a_calibration_sent_once_before_the_node_began_is_heard(
         answer = robot.answer_to(robot.image())
         assert answer['status'] == 'localized'
         assert 'focal length' not in robot.diagnosis('inputs').message
+        other = _of_rectified(frame_and_camera[1])
+        other.header.frame_id = 'other_camera'
+        infos.publish(other)
+        time.sleep(0.2)
+        robot.answer_to(robot.image())
+        wait_until(
+            lambda: "is of 'other_camera'" in robot.diagnosis('inputs').message, 5.0, 'a doubt'
+        )
         assert process.stop() == 0
     client.close()
+
+
+@pytest.mark.parametrize(
+    ('values', 'named'),
+    [
+        ({'odom_frame': 'map'}, "'map_frame' and 'odom_frame' are both 'map'"),
+        ({'base_frame': '/odom'}, "'odom_frame' and 'base_frame' are both 'odom'"),
+        ({'map_frame': 'base_link'}, "'map_frame' and 'base_frame' are both 'base_link'"),
+    ],
+)
+def test_frames_that_are_one_are_refused(
+    lounge_map: Path, values: dict[str, str], named: str
+) -> None:
+    options = LocalizerNodeOptions().with_values({'map': str(lounge_map), **values})
+    with pytest.raises(InputError, match=named):
+        load_maps(options)
