@@ -146,15 +146,16 @@ class LocalizerNode(LifecycleNode):
         floors = Floors(load_maps(self._options), found=self._map_found.trigger)
         present = floors.present.map
         self._broadcaster = tf.TransformBroadcaster(self)
+        transforms = transform_tree(
+            self,
+            odom_topic=self._options.odom_topic,
+            odom_frame=self._options.odom_frame,
+            base_frame=self._options.base_frame,
+        )
         self._around = Surroundings(
             node=self,
             cameras=cameras,
-            transforms=transform_tree(
-                self,
-                odom_topic=self._options.odom_topic,
-                odom_frame=self._options.odom_frame,
-                base_frame=self._options.base_frame,
-            ),
+            transforms=transforms,
             publishers=LocalizerPublishers(
                 node=self,
                 runtime=present.runtime,
@@ -162,7 +163,7 @@ class LocalizerNode(LifecycleNode):
                 path_length=self._options.path_length,
             ),
             diagnostics=self._new_diagnostics(),
-            send_transform=self._broadcaster.sendTransform,
+            send_transform=transforms.rivals.watching(self._broadcaster.sendTransform),
         )
         self._floors = floors
         self._log_maps(floors, time.monotonic() - begin)
@@ -366,6 +367,7 @@ class LocalizerNode(LifecycleNode):
         if age_s is not None:
             facts['map_to_odom_age_s'] = age_s
         self._around.diagnostics.doubt('frames', self._around.cameras.strange_frames())
+        self._around.diagnostics.problem('tf_rivals', self._around.transforms.rivals.problem())
         array = self._around.diagnostics.array(
             stamp_ns=self.get_clock().now().nanoseconds,
             image_topics=self._around.cameras.image_topics,

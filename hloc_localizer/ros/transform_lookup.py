@@ -13,6 +13,7 @@ from rclpy.time import Time
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.ros import messages, tf
+from hloc_localizer.ros.tf_rivals import TfRivals, WatchedBuffer
 
 _POLL_S = 0.002
 LARGEST_M = 1e7
@@ -52,7 +53,8 @@ class TransformTree:
 
     def __init__(self, node: Node) -> None:
         """Listen to ``/tf`` and ``/tf_static``."""
-        self._buffer = tf.Buffer()
+        self.rivals = TfRivals()
+        self._buffer = WatchedBuffer(self.rivals)
         self._listener = tf.TransformListener(self._buffer, node, qos=_TF_QOS)
 
     def lookup(

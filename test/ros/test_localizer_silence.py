@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
@@ -17,6 +18,7 @@ from ros_process import Client, Heard, node_process, wait_until
 from tf2_msgs.msg import TFMessage
 
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.ros import messages, tf
 from hloc_localizer.sources import Frame
 
 STALE_AFTER_S = 0.6
@@ -135,3 +137,15 @@ def test_without_odometry_a_pose_is_lost_soon(watched: Watched) -> None:
     assert not watched.goes_on()
     assert watched.report()[2]['state'] == 'lost'
     watched.odometry.on = True
+
+
+def test_a_second_broadcaster_of_map_to_odom_is_noticed_until_it_stops(watched: Watched) -> None:
+    assert 'another node' not in watched.robot.diagnosis('inputs').message
+    broadcaster = tf.TransformBroadcaster(watched.robot.client.node)
+    broadcaster.sendTransform(messages.transform_message('map', 'odom', time.time_ns(), np.eye(4)))
+    time.sleep(0.3)
+    inputs = watched.robot.diagnosis('inputs')
+    assert inputs.level == DiagnosticStatus.ERROR
+    assert 'another node broadcasts map -> odom, too' in inputs.message
+    time.sleep(5.0)
+    assert 'another node' not in watched.robot.diagnosis('inputs').message
