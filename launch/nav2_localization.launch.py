@@ -39,8 +39,9 @@ def generate_launch_description() -> LaunchDescription:
                 default_value='false',
                 choices=['true', 'false'],
                 description="Let nav2's lifecycle manager start, pause and stop the node, too. It "
-                'then comes back after a crash only when the manager is told to start it again; '
-                'otherwise the node starts by itself, also again',
+                'then comes back after a crash only when the manager is told to start it again. '
+                'Otherwise the node starts by itself, and again one second after it has ended, '
+                'which a parameter that it refuses makes it do, too',
             ),
             DeclareLaunchArgument(
                 'namespace', default_value='', description='Namespace of the nodes and their TF'

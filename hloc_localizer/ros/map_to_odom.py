@@ -68,7 +68,8 @@ class MapToOdom:
         :param tolerance_s: how far in the future the stamps are put (REP-105 consumers look up
             "now"); the transform itself is not touched by it.
         :param max_age_s: how long it is broadcast without an update; 0: for ever.
-        :param smoothing_s: how long it takes to reach a new correction; 0: none.
+        :param smoothing_s: how long it takes to reach a new correction, unless the next one comes
+            before; 0: none.
         """
         self._send = send
         self._now_ns = now_ns
@@ -97,7 +98,7 @@ class MapToOdom:
         """
         with self._lock:
             now_ns, before, lasts_ns = self._now_ns(), map_from_base, 0
-            if self._glide is not None:
+            if self._glide is not None and not self._too_old():
                 before = self._glide.map_from_odom(now_ns) @ odom_from_base
                 metres, radians = transforms.pose_distance(before, map_from_base)
                 if metres <= _JUMP_M and radians <= _JUMP_RAD:

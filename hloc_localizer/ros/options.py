@@ -79,8 +79,8 @@ class LocalizerNodeOptions(Options):
     tf_smoothing_s: float = option(
         0.2,
         'How long map -> odom takes to reach a new correction, so that it makes no visible step; '
-        '0: none. What moves the base by more than 0.5 m or 10 degrees is no drift and comes at '
-        'once.',
+        'with more images a second than fit into it, three times as long; 0: at once, as is what '
+        'moves the base by more than 0.5 m or 10 degrees.',
         minimum=0.0,
         maximum=10.0,
     )

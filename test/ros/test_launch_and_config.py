@@ -146,16 +146,17 @@ RECIPES = {'nav2.yaml': 'map_to_odom', 'robot_localization.yaml': 'none'}
 def test_recipes_hold_parameters_that_the_node_takes(repository: Path, recipe: str) -> None:
     nodes = yaml.safe_load((repository / 'config' / recipe).read_text(encoding='utf-8'))
     assert all(set(node) == {'ros__parameters'} for node in nodes.values())
-    given = nodes['hloc_localizer']['ros__parameters']
+    (own,) = [name for name in nodes if name.endswith('hloc_localizer')]
+    given = nodes[own]['ros__parameters']
     assert LocalizerNodeOptions().with_values(given).tf_mode == RECIPES[recipe]
 
 
-def test_the_recipe_for_nav2_leaves_to_its_launch_file_who_starts_the_node(
+def test_the_recipe_for_nav2_holds_in_every_namespace_and_leaves_the_start_to_the_launch_file(
     repository: Path,
 ) -> None:
     nodes = yaml.safe_load((repository / 'config' / 'nav2.yaml').read_text(encoding='utf-8'))
-    assert 'autostart' not in nodes['hloc_localizer']['ros__parameters']
-    assert 'lifecycle_manager_localization' not in nodes
+    assert set(nodes) == {'/**/map_server', '/**/hloc_localizer'}
+    assert 'autostart' not in nodes['/**/hloc_localizer']['ros__parameters']
     described = _calls(repository / 'launch/nav2_localization.launch.py', 'DeclareLaunchArgument')
     assert all({keyword.arg for keyword in call.keywords} >= {'description'} for call in described)
     assert len(described) >= 6

@@ -169,3 +169,29 @@ def test_another_place_is_no_drift_and_comes_at_once(
     other = _pose([0, 0, step[2]], [step[0], 0, 0])
     correction.update(other, np.eye(4))
     np.testing.assert_allclose(messages.transform_from_message(sent[-1].transform), other)
+
+
+@pytest.mark.parametrize('hz', [10, 20])
+def test_fixes_that_come_faster_reach_the_correction_after_three_times_as_long(
+    hz: int, sent: list[Any], clock: _Clock
+) -> None:
+    correction = _smoothed(sent, clock)
+    correction.update(np.eye(4), np.eye(4))
+    clock.now_ns += SECOND
+    for _ in range(round(0.6 * hz)):
+        correction.update(_pose([0, 0, 0], [0.1, 0, 0]), np.eye(4))
+        _broadcasts(correction, clock, 1.0 / hz, sent)
+    reached = messages.transform_from_message(sent[-1].transform)[0, 3]
+    assert 0.095 < reached <= 0.1
+
+
+def test_after_a_pause_the_next_fix_comes_at_once(sent: list[Any], clock: _Clock) -> None:
+    correction = MapToOdom(
+        send=sent.append, now_ns=lambda: clock.now_ns, map_frame='map', odom_frame='odom',
+        tolerance_s=0.1, max_age_s=0.05, smoothing_s=0.2,
+    )  # fmt: skip
+    correction.update(np.eye(4), np.eye(4))
+    time.sleep(0.06)
+    clock.now_ns += SECOND
+    correction.update(_pose([0, 0, 0], [0.3, 0, 0]), np.eye(4))
+    assert sent[-1].transform.translation.x == pytest.approx(0.3)
