@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast, get_type_hints
@@ -69,7 +70,7 @@ class Options:
 
     def leaves(self, prefix: str = '') -> Iterator[Option]:
         """Yield every leaf option with its dotted name and present value."""
-        hints = get_type_hints(type(self))
+        hints = _hints(cast('Any', type(self)))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             name = f'{prefix}{field.name}'
@@ -94,8 +95,9 @@ class Options:
         :raises InputError: for an unknown name (with the nearest known one) or a wrong value.
         """
         changed = self
+        known = {leaf.name: leaf for leaf in self.leaves()}
         for name, value in _flatten(values):
-            changed = _replace(changed, name, value)
+            changed = _replace(changed, known, name, value)
         changed.check()
         return changed
 
@@ -123,6 +125,12 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Return the types of the fields of a class; working them out takes its time."""
+    return get_type_hints(kind)
+
+
 def _leaf_type(hint: Any) -> type:
     return cast('type', getattr(hint, '__origin__', hint))
 
@@ -135,8 +143,7 @@ def _flatten(values: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str,
             yield f'{prefix}{key}', value
 
 
-def _replace(options: _OptionsT, name: str, value: Any) -> _OptionsT:
-    known = {leaf.name: leaf for leaf in options.leaves()}
+def _replace(options: _OptionsT, known: Mapping[str, Option], name: str, value: Any) -> _OptionsT:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else f'; known: {", ".join(sorted(known))}'

@@ -60,6 +60,11 @@ class MapChoice:
         self._refused = 0
         self._votes = [0] * len(localizers)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the present map is believed in."""
+        return self._settled
+
     def settle(self) -> None:
         """Believe in the present map: a person has said where in it the robot is."""
         self._settled = True

@@ -14,7 +14,6 @@ from hloc_localizer.ros.active_localizer import ActiveLocalizer
 from hloc_localizer.ros.calibration_watch import CalibrationWatch
 from hloc_localizer.ros.cameras import Cameras
 from hloc_localizer.ros.diagnostics import Diagnostics
-from hloc_localizer.ros.failure_recorder import failure_recorder
 from hloc_localizer.ros.frame_processor import FrameProcessor
 from hloc_localizer.ros.frame_result import FrameResult
 from hloc_localizer.ros.initial_pose import InitialPose
@@ -45,6 +44,13 @@ class Parts:
     active: ActiveLocalizer
     initial_pose: InitialPose
     map_to_odom: MapToOdom
+    stream: Stream | None
+    """None when each image is localized alone."""
+
+    def take_over(self, before: Parts) -> None:
+        """Go on where others, which are closed now, were in the same map."""
+        if self.stream is not None and before.stream is not None:
+            self.stream.take_over(before.stream)
 
 
 def assemble(
@@ -53,27 +59,38 @@ def assemble(
     loaded: LoadedMap,
     map_frame: str,
     look_elsewhere: Callable[[FrameResult], str] | None,
+    before: Parts | None = None,
 ) -> Parts:
     """
     Begin without any knowledge of where the robot is.
 
     :param look_elsewhere: asks other maps about an image.
+    :param before: parts of the same map, whose ``map -> odom`` and ``initialpose`` go on.
     """
-    initial_pose = InitialPose(
-        transforms_lookup=around.transforms,
-        map_frame=map_frame,
-        odom_frame=options.odom_frame,
-        base_frame=options.base_frame,
-        timeout_s=options.prior_timeout_s,
+    stream = _stream(around, options, loaded.localizer) if options.track else None
+    initial_pose = (
+        before.initial_pose
+        if before is not None
+        else InitialPose(
+            transforms_lookup=around.transforms,
+            map_frame=map_frame,
+            odom_frame=options.odom_frame,
+            base_frame=options.base_frame,
+            timeout_s=options.prior_timeout_s,
+        )
     )
-    map_to_odom = MapToOdom(
-        send=around.send_transform,
-        now_ns=lambda: int(around.node.get_clock().now().nanoseconds),
-        map_frame=map_frame,
-        odom_frame=options.odom_frame,
-        tolerance_s=options.tf_tolerance_s,
-        max_age_s=options.tf_max_age_s,
-        smoothing_s=options.tf_smoothing_s,
+    map_to_odom = (
+        before.map_to_odom
+        if before is not None
+        else MapToOdom(
+            send=around.send_transform,
+            now_ns=lambda: int(around.node.get_clock().now().nanoseconds),
+            map_frame=map_frame,
+            odom_frame=options.odom_frame,
+            tolerance_s=options.tf_tolerance_s,
+            max_age_s=options.tf_max_age_s,
+            smoothing_s=options.tf_smoothing_s,
+        )
     )
     processor = FrameProcessor(
         localizer=loaded.localizer,
@@ -81,7 +98,7 @@ def assemble(
         cameras=around.cameras.on_robot(),
         base_frame=options.base_frame,
         timeout_s=options.tf_timeout_s,
-        stream=_stream(around, options, loaded.localizer) if options.track else None,
+        stream=stream,
     )
     active = ActiveLocalizer(
         node=around.node,
@@ -98,9 +115,8 @@ def assemble(
         calibration=CalibrationWatch(
             loaded.map.runtime.cameras, several=len(around.cameras.topics) > 1
         ),
-        recorder=failure_recorder(options, str(loaded.map.path)),
     )
-    return Parts(active, initial_pose, map_to_odom)
+    return Parts(active, initial_pose, map_to_odom, stream)
 
 
 def _stream(around: Surroundings, options: LocalizerNodeOptions, localizer: Localizer) -> Stream:

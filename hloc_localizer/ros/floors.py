@@ -17,17 +17,26 @@ class Floors:
     it, even if they are still in work.
     """
 
-    def __init__(self, loaded: Sequence[LoadedMap], *, found: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        loaded: Sequence[LoadedMap],
+        *,
+        found: Callable[[], None],
+        before: Floors | None = None,
+    ) -> None:
         """
         Begin in the first map.
 
+        :param before: the same maps with other options, whose present map stays the present one.
         :param found: called in the localizing thread when images speak for another map than the
             present one; :meth:`change_over` then makes it the present one.
         """
         self.loaded = tuple(loaded)
         self._found = found
-        self._present = 0
+        self._present: int = 0 if before is None else before._present
         self.choose_anew()
+        if before is not None and before._choice.settled:
+            self.settle()
 
     @property
     def present(self) -> LoadedMap:
@@ -37,7 +46,7 @@ class Floors:
     def choose_anew(self) -> None:
         """Begin in the present map as in one that nothing speaks for yet."""
         self._better: int | None = None
-        self._choice = MapChoice([one.localizer for one in self.loaded], self._present)
+        self._choice: MapChoice = MapChoice([one.localizer for one in self.loaded], self._present)
 
     def settle(self) -> None:
         """Believe in the present map: a person has said where in it the robot is."""

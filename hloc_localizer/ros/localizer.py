@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from concurrent.futures import Future
 from typing import Any
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
@@ -20,16 +20,10 @@ from std_srvs.srv import SetBool, Trigger
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
 from hloc_localizer.localization.result import Reason
-from hloc_localizer.maps import Map
 from hloc_localizer.ros import tf
 from hloc_localizer.ros.active_localizer import ActiveLocalizer
-from hloc_localizer.ros.assembly import Parts, Surroundings, assemble
-from hloc_localizer.ros.cameras import Cameras
-from hloc_localizer.ros.diagnostics import Diagnostics
-from hloc_localizer.ros.failure_recorder import failure_recorder
-from hloc_localizer.ros.floors import Floors
-from hloc_localizer.ros.map_loading import load_maps, load_meanwhile
-from hloc_localizer.ros.odometry_topic import transform_tree
+from hloc_localizer.ros.configured_localizer import ConfiguredLocalizer
+from hloc_localizer.ros.map_loading import LoadedMap, MapLoading
 from hloc_localizer.ros.options import LocalizerNodeOptions
 from hloc_localizer.ros.parameters import (
     changed_options,
@@ -37,9 +31,9 @@ from hloc_localizer.ros.parameters import (
     declare_options,
     read_options,
 )
-from hloc_localizer.ros.publishers import LocalizerPublishers
 from hloc_localizer.ros.relocalization import NOT_ACTIVE, Relocalization, steady_clock
 from hloc_localizer.ros.run_node import run_node
+from hloc_localizer.ros.setting_service import SettingService
 
 NODE_NAME = 'hloc_localizer'
 
@@ -70,11 +64,9 @@ class LocalizerNode(LifecycleNode):
         self.exit_status = 0
         self.failure: HlocLocalizerError | None = None
         self._options = declare_options(self, LocalizerNodeOptions())
-        self._around: Surroundings | None = None
-        self._floors: Floors | None = None
-        self._parts: Parts | None = None
+        self._configured: ConfiguredLocalizer | None = None
         self._active_entities: list[tuple[Any, Any]] = []
-        self._map_found = self.create_guard_condition(self._change_floor)
+        self._loading = MapLoading()
         self._create_services()
         self.add_on_set_parameters_callback(self._judge_parameters)
 
@@ -89,10 +81,11 @@ class LocalizerNode(LifecycleNode):
         )
         self.create_service(Trigger, '~/relocalize', relocalization.answer, callback_group=group)
         self.create_service(SetBool, '~/enable', self._on_enable, callback_group=group)
+        SettingService(self, prepare=self._prepare, done=self._loading.forget)
 
     @property
     def _active(self) -> ActiveLocalizer | None:
-        return None if self._parts is None else self._parts.active
+        return None if self._configured is None else self._configured.active
 
     @property
     def autostart(self) -> bool:
@@ -107,7 +100,10 @@ class LocalizerNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe, serve, localize."""
-        return self._transition(self._activate)
+        result = self._transition(self._activate)
+        if result != TransitionCallbackReturn.SUCCESS:
+            self._deactivate()
+        return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop localizing and give a GPU's memory back; the map stays loaded."""
@@ -140,68 +136,27 @@ class LocalizerNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._options = read_options(self, LocalizerNodeOptions())
-        cameras = Cameras(self._options, self.resolve_topic_name)
-        failure_recorder(self._options, '')  # fails now rather than at the first failure
         begin = time.monotonic()
-        floors = Floors(load_maps(self._options), found=self._map_found.trigger)
-        present = floors.present.map
-        self._broadcaster = tf.TransformBroadcaster(self)
-        transforms = transform_tree(
-            self,
-            odom_topic=self._options.odom_topic,
-            odom_frame=self._options.odom_frame,
-            base_frame=self._options.base_frame,
-        )
-        self._around = Surroundings(
-            node=self,
-            cameras=cameras,
-            transforms=transforms,
-            publishers=LocalizerPublishers(
-                node=self,
-                runtime=present.runtime,
-                map_frame=self._map_frame_of(present),
-                path_length=self._options.path_length,
-            ),
-            diagnostics=self._new_diagnostics(),
-            send_transform=transforms.rivals.watching(self._broadcaster.sendTransform),
-        )
-        self._floors = floors
-        self._log_maps(floors, time.monotonic() - begin)
-
-    def _new_diagnostics(self) -> Diagnostics:
-        return Diagnostics(name=self.get_name(), stale_after_s=self._options.stale_after_s)
+        self._configured = ConfiguredLocalizer(self, self._options)
+        seconds = time.monotonic() - begin
+        self.get_logger().info(f'loaded and warm in {seconds:.2f} s; TF from {tf.IMPLEMENTATION}')
 
     def _activate(self) -> None:
-        assert self._around is not None
-        assert self._floors is not None
-        self._floors.warm_up()
-        self._floors.choose_anew()
-        self._around = replace(self._around, diagnostics=self._new_diagnostics())
-        self._around.publishers.publish_map()
-        self._start_localizing(self._around, self._floors)
-        self._create_active_entities(self._around)
-        topics = ', '.join(self._around.cameras.image_topics)
+        assert self._configured is not None
+        self._configured.start()
+        self._create_active_entities(self._configured)
+        topics = ', '.join(self._configured.cameras.image_topics)
         self.get_logger().info(f'localizing images on {topics}')
 
-    def _start_localizing(self, around: Surroundings, floors: Floors) -> None:
-        """Begin without any knowledge of where the robot is."""
-        present = floors.present
-        self._parts = assemble(
-            around,
-            self._options,
-            present,
-            self._map_frame_of(present.map),
-            floors.look if len(floors.loaded) > 1 else None,
-        )
-
-    def _create_active_entities(self, around: Surroundings) -> None:
-        around.cameras.listen(self, self._on_image)
-        around.cameras.listen_to_calibrations(self, around.diagnostics.problem)
-        self._add_timer(_ADAPT_PERIOD_S, around.cameras.adapt)
+    def _create_active_entities(self, configured: ConfiguredLocalizer) -> None:
+        cameras = configured.cameras
+        cameras.listen(self, self._on_image)
+        cameras.listen_to_calibrations(self, configured.diagnostics.problem)
+        self._add_timer(_ADAPT_PERIOD_S, cameras.adapt)
         self._subscribe(PoseWithCovarianceStamped, 'initialpose', self._on_initial_pose, 1)
-        self._add_timer(_DIAGNOSTICS_PERIOD_S, self._on_diagnostics)
+        self._add_timer(_DIAGNOSTICS_PERIOD_S, configured.publish_diagnostics)
         if self._options.tf_mode == 'map_to_odom':
-            timer = self.create_timer(1.0 / self._options.tf_rate_hz, self._broadcast)
+            timer = self.create_timer(1.0 / self._options.tf_rate_hz, configured.broadcast)
             self._active_entities.append((self.destroy_timer, timer))
         threshold = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
@@ -222,39 +177,34 @@ class LocalizerNode(LifecycleNode):
         while self._active_entities:
             destroy, entity = self._active_entities.pop()
             destroy(entity)
-        if self._around is not None:
-            self._around.cameras.destroy()
-        self.close()
-        if self._floors is not None:
-            self._floors.close()
+        if self._configured is not None:
+            self._configured.cameras.destroy()
+            self._configured.stop()
 
     def _cleanup(self) -> None:
         self._deactivate()
-        if self._around is not None:
-            self._around.publishers.destroy()
-            self._around.transforms.close()
-            self.destroy_publisher(self._broadcaster.pub_tf)
-        self._around, self._floors = None, None
+        if self._configured is not None:
+            self._configured.destroy()
+        self._configured = None
 
     def close(self) -> None:
         """Stop the thread, whatever the state; the process is about to end."""
-        if self._parts is not None:
-            self._parts.active.close()
-            self._parts = None
+        if self._configured is not None:
+            self._configured.close()
 
     # Changes at run time
 
     def _judge_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         """Refuse what cannot be, and do at once what can change while the node runs."""
-        fixed = '' if self._floors is None else 'deactivate and clean up the node first'
-        result = check_change(self, LocalizerNodeOptions(), parameters, fixed, _CHANGEABLE)
-        if not result.successful or self._floors is None or self._around is None:
+        result = self._check(parameters)
+        if not result.successful or self._configured is None:
             return result
         try:
             options = changed_options(self, LocalizerNodeOptions(), parameters)
-            self._change(options, self._around, self._floors)
+            self._configured.change(options, self._loading)
+            self._options = options
         except HlocLocalizerError as error:
-            self.get_logger().error(f'{error}; going on with {self._floors.present.map.path}')
+            self.get_logger().error(f'{error}; going on with {self._configured.map.path}')
             return SetParametersResult(successful=False, reason=str(error))
         except Exception as error:  # would end the process: nobody above catches it
             self.get_logger().error(traceback.format_exc())
@@ -262,64 +212,18 @@ class LocalizerNode(LifecycleNode):
             return SetParametersResult(successful=False, reason=reason)
         return result
 
-    def _change(self, options: LocalizerNodeOptions, around: Surroundings, floors: Floors) -> None:
-        """Take over options; until a new map is loaded and warm the old one stays in use."""
-        before = self._options
-        failure_recorder(options, '')  # fails before anything has changed
-        if options.map != before.map or options.localization != before.localization:
-            begin = time.monotonic()
-            again = floors.loaded if options.map == before.map else []
-            maps = load_meanwhile(options, again, self._broadcast, 1.0 / before.tf_rate_hz)
-            was_active = self._active is not None
-            self.close()
-            floors.close()
-            self._options = options
-            self._floors = Floors(maps, found=self._map_found.trigger)
-            self._begin_in_map(around, self._floors, was_active)
-            self._log_maps(self._floors, time.monotonic() - begin)
-        elif (options.track, options.tracking) != (before.track, before.tracking):
-            self._options = options
-            if self._active is not None:
-                self.close()
-                self._start_localizing(around, floors)
-        self._options = options
-        around.diagnostics.stale_after_s = options.stale_after_s
-        if self._active is not None and self._floors is not None:
-            path = str(self._floors.present.map.path)
-            self._active.recorder = failure_recorder(options, path)
+    def _check(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
+        fixed = '' if self._configured is None else 'deactivate and clean up the node first'
+        return check_change(self, LocalizerNodeOptions(), parameters, fixed, _CHANGEABLE)
 
-    def _begin_in_map(self, around: Surroundings, floors: Floors, was_active: bool) -> None:
-        """Show the present map, and localize in it."""
-        present = floors.present.map
-        around.publishers.change_map(present.runtime, self._map_frame_of(present))
-        if was_active:
-            around.publishers.publish_map()
-            self._start_localizing(around, floors)
-        else:
-            floors.close()  # as deactivating left the maps before
-
-    def _change_floor(self) -> None:
-        """Localize in the map that images spoke for, if they still do."""
-        if self._active is None or self._floors is None or self._around is None:
-            return
-        if not self._floors.found_another:
-            return
-        self.close()
-        self._floors.change_over()
-        self._begin_in_map(self._around, self._floors, was_active=True)
-        self.get_logger().info(f'found in another map: {self._floors.present.map.path}')
-
-    def _broadcast(self) -> None:
-        if self._parts is not None and self._options.tf_mode == 'map_to_odom':
-            self._parts.map_to_odom.broadcast()
-
-    def _map_frame_of(self, loaded: Map) -> str:
-        return self._options.map_frame or loaded.manifest.map_frame
-
-    def _log_maps(self, floors: Floors, seconds: float) -> None:
-        for loaded in floors.loaded:
-            self.get_logger().info(loaded.line())
-        self.get_logger().info(f'loaded and warm in {seconds:.2f} s; TF from {tf.IMPLEMENTATION}')
+    def _prepare(self, parameters: list[Parameter[Any]]) -> Future[list[LoadedMap]] | None:
+        """Begin to load the maps that a change asks for; None when it asks for none."""
+        if self._configured is None or not self._check(parameters).successful:
+            return None
+        options = changed_options(self, LocalizerNodeOptions(), parameters)
+        if not self._configured.asks_for_maps(options):
+            return None
+        return self._loading.begin(options, self._configured.known_maps(options))
 
     # Callbacks
 
@@ -332,49 +236,31 @@ class LocalizerNode(LifecycleNode):
             self._active.time_jumped_back()
 
     def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
-        if self._parts is None or self._floors is None:
+        configured = self._configured
+        if configured is None or configured.parts is None:
             return
         try:
-            self._parts.initial_pose.set(message)
-            self._floors.settle()
+            configured.parts.initial_pose.set(message)
+            configured.floors.settle()
             self.get_logger().info('initialpose taken as a prior')
         except InputError as error:
             self.get_logger().warning(f'ignoring an initialpose: {error}')
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Stop and resume looking at images; the map stays, ``map -> odom`` until lost."""
-        if self._active is None or self._around is None:
+        if self._configured is None or self._configured.active is None:
             response.success, response.message = False, NOT_ACTIVE
             return response
-        cameras = self._around.cameras
+        cameras = self._configured.cameras
         if not request.data:
             cameras.ignore()
         elif not cameras.listening:
             cameras.listen(self, self._on_image)
         response.success = True
         response.message = 'localizing' if request.data else 'images are not looked at'
-        self._around.diagnostics.enabled = bool(request.data)
+        self._configured.diagnostics.enabled = bool(request.data)
         self.get_logger().info(f'~/enable: {response.message}')
         return response
-
-    def _on_diagnostics(self) -> None:
-        if self._parts is None or self._around is None or self._floors is None:
-            return
-        present = self._floors.present
-        facts = present.facts()
-        facts.update(frame=self._map_frame_of(present.map), maps=len(self._floors.loaded))
-        age_s = self._parts.map_to_odom.age_s
-        if age_s is not None:
-            facts['map_to_odom_age_s'] = age_s
-        self._around.diagnostics.doubt('frames', self._around.cameras.strange_frames())
-        self._around.diagnostics.problem('tf_rivals', self._around.transforms.rivals.problem())
-        array = self._around.diagnostics.array(
-            stamp_ns=self.get_clock().now().nanoseconds,
-            image_topics=self._around.cameras.image_topics,
-            dropped=self._parts.active.dropped,
-            facts=facts,
-        )
-        self._around.publishers.publish_diagnostics(array)
 
 
 def _start(node: LocalizerNode) -> int | None:

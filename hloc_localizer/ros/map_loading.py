@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,25 +90,36 @@ def map_paths(names: str) -> list[Path]:
     return paths
 
 
-def load_meanwhile(
-    options: LocalizerNodeOptions,
-    again: Sequence[LoadedMap],
-    meanwhile: Callable[[], None],
-    period_s: float,
-) -> list[LoadedMap]:
-    """
-    Return :func:`load_maps`.
+class MapLoading:
+    """Loads maps in a thread, beside those in use; they wait there until they are taken."""
 
-    :param meanwhile: called every ``period_s`` until they are ready: the caller's thread waits,
-        but those who need its broadcasts need not.
-    """
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        work = pool.submit(load_maps, options, again)
-        while True:
-            try:
-                return work.result(timeout=period_s)
-            except concurrent.futures.TimeoutError:
-                meanwhile()
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._asked: tuple[LocalizerNodeOptions, tuple[LoadedMap, ...]] | None = None
+        self._work: concurrent.futures.Future[list[LoadedMap]] | None = None
+
+    def begin(
+        self, options: LocalizerNodeOptions, again: tuple[LoadedMap, ...]
+    ) -> concurrent.futures.Future[list[LoadedMap]]:
+        """Load and warm up; the parameters are those of :func:`load_maps`."""
+        pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix='map loading')
+        self._asked, self._work = (options, again), pool.submit(load_maps, options, again)
+        pool.shutdown(wait=False)
+        return self._work
+
+    def take(self, options: LocalizerNodeOptions, again: tuple[LoadedMap, ...]) -> list[LoadedMap]:
+        """
+        Return the maps that were loaded with the same parameters, or load them now.
+
+        :raises HlocLocalizerError: as :func:`load_maps`.
+        """
+        if self._work is None or self._asked != (options, again):
+            return load_maps(options, again)
+        return self._work.result()
+
+    def forget(self) -> None:
+        """Let go of maps that nobody has taken."""
+        self._asked, self._work = None, None
 
 
 def _warm_localizer(loaded: Map, options: LocalizerOptions) -> Localizer:

@@ -68,6 +68,11 @@ class Stream:
         """Begin anew: time jumped back."""
         self._localizer.reset()
 
+    def take_over(self, before: Stream) -> None:
+        """Go on where another one was in the same map."""
+        self._localizer.take_over(before._localizer)
+        self._missed = before._missed
+
     def search_next(self) -> None:
         """Search the whole map for the next image."""
         self._localizer.search_next()

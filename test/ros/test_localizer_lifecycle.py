@@ -57,8 +57,8 @@ def test_cleaning_up_frees_the_map(lounge_map: Path, module_environment: dict[st
     with _node(module_environment, map=lounge_map) as node:
         for _ in range(2):
             _bring_up(node)
-            assert node._floors is not None
-            loaded = node._floors.present
+            assert node._configured is not None
+            loaded = node._configured.floors.present
             held = [weakref.ref(loaded.localizer), weakref.ref(loaded.map.runtime)]
             del loaded
             assert all(one() is not None for one in held)
@@ -82,8 +82,8 @@ def test_maps_that_are_gone_are_not_changed_to(
         _bring_up(node)
         executor = SingleThreadedExecutor(context=node.context)
         executor.add_node(node)
-        before = node._floors
-        assert before is not None
+        assert node._configured is not None
+        before = node._configured.floors
         result = _result_in(before.present.localizer, frame_and_camera)
         for _ in range(4):
             before.look(result)
@@ -92,8 +92,7 @@ def test_maps_that_are_gone_are_not_changed_to(
         for _ in range(5):
             executor.spin_once(timeout_sec=0.05)
         executor.shutdown()
-        assert node._floors is not None
-        assert node._floors.present.map.path == third
+        assert node._configured.map.path == third
         assert node._active is not None
 
 

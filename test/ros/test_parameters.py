@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,14 @@ from rclpy.parameter import Parameter
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.options import Options, option
-from hloc_localizer.ros.parameters import check_change, checked_path, declare_options, paths_of
+from hloc_localizer.ros.options import LocalizerNodeOptions
+from hloc_localizer.ros.parameters import (
+    check_change,
+    checked_path,
+    declare_options,
+    paths_of,
+    read_options,
+)
 
 
 @dataclass(frozen=True)
@@ -144,3 +152,14 @@ def test_paths_need_not_exist_and_a_name_with_a_comma_may_be_one(tmp_path: Path)
     assert paths_of(f'{one}, {other},', 'map') == [one, other]
     long = ','.join(f'{tmp_path}/{"x" * 200}{n}' for n in range(3))
     assert len(paths_of(long, 'map')) == 3
+
+
+def test_all_parameters_of_the_localizer_are_read_in_a_moment(
+    node_with: Callable[..., Node],
+) -> None:
+    """Images wait for it, when one of them changes."""
+    node = node_with({})
+    declare_options(node, LocalizerNodeOptions())
+    begin = time.process_time()
+    assert read_options(node, LocalizerNodeOptions()) == LocalizerNodeOptions()
+    assert time.process_time() - begin < 0.05

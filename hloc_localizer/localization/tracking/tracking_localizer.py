@@ -126,6 +126,17 @@ class TrackingLocalizer:
                 self.tracker = ahead
         return State.DEGRADED if ahead.state is State.LOCALIZED else ahead.state
 
+    def take_over(self, before: TrackingLocalizer) -> None:
+        """
+        Go on with the pose of another one that worked in the same map with other options.
+
+        The moments that it has not yet solved together stay behind; it must not be used any more.
+        """
+        self.tracker = before.tracker
+        self.tracker.options = self.options
+        self._searched_ns = before._searched_ns
+        self._stamps_ns = before._stamps_ns
+
     def warm_up(self) -> None:
         """Run each part once, so that the first real image is not the slow one."""
         self.localizer.warm_up()
