@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -68,13 +67,17 @@ class SettingService:
     async def _change(self, messages: Sequence[Any]) -> SetParametersResult:
         try:
             parameters = [Parameter.from_parameter_msg(message) for message in messages]
+            for one in parameters:
+                if not self._node.has_parameter(one.name):
+                    reason = f"parameter '{one.name}' is not known"
+                    return SetParametersResult(successful=False, reason=reason)
             work = self._prepare(parameters)
             if work is not None:
                 await self._end_of(work)
             return self._node.set_parameters_atomically(parameters)
-        except Exception as error:  # of rclpy, for names and types that it does not know
-            self._node.get_logger().warning(traceback.format_exc())
+        except Exception as error:  # of rclpy, for types that it does not know
             reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+            self._node.get_logger().warning(f'parameters cannot be set: {reason}')
             return SetParametersResult(successful=False, reason=reason)
         finally:
             self._done()

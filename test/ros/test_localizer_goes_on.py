@@ -47,10 +47,12 @@ def robot(
             ]
         )
         time.sleep(0.5)
-        yield robot
-        assert process.stop(signal.SIGINT) == 0
-        assert 'Traceback' not in process.output, process.output
-    client.close()
+        try:
+            yield robot
+            assert process.stop(signal.SIGINT) == 0
+            assert 'Traceback' not in process.output, process.output
+        finally:
+            client.close()
 
 
 def _set(robot: Robot, *changes: tuple[str, object]) -> list[SetParametersResult]:
@@ -92,7 +94,7 @@ def test_images_and_transforms_go_on_while_maps_load(
     'change',
     [
         ('localization.accept.min_inliers', 13),
-        ('localization.retrieval.images', 9),
+        ('localization.retrieval.max_places', 4),
         ('tracking.gate', 20.0),
     ],
     ids=lambda change: change[0],
