@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 from collections.abc import Callable
@@ -127,6 +128,23 @@ def _crafted_metadata(folder: Path, random: Random) -> None:
     _sign(folder)
 
 
+def _crafted_header(folder: Path, random: Random) -> None:
+    """Declare an array without content that is absurdly long in its other directions."""
+    path = folder / RUNTIME_NAME
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], 'little')
+    header = json.loads(content[8:end])
+    names = [*sorted(header.keys() - {'__metadata__'}), 'another']
+    name = names[int(random.integers(len(names)))]
+    shape = [1 << int(power) for power in random.integers(0, 64, int(random.integers(1, 9)))]
+    shape.insert(int(random.integers(len(shape) + 1)), 0)
+    header[name] = {'dtype': 'F64', 'shape': shape, 'data_offsets': [0, 0]}
+    text = json.dumps(header).encode()
+    path.unlink()
+    path.write_bytes(len(text).to_bytes(8, 'little') + text + content[end:])
+    _sign(folder)
+
+
 def _spoilt(array: np.ndarray[Any, Any], random: Random) -> np.ndarray[Any, Any]:
     choice = int(random.integers(5))
     if choice == 0:
@@ -162,5 +180,5 @@ def _victim(folder: Path, random: Random) -> Path:
 MAP_MUTATIONS: tuple[MapMutation, ...] = (
     _flip_byte, _flip_byte, _flip_header, _flip_header, _truncate, _lengthen, _remove,
     _make_folder, _make_pipe, _link_out, _hostile_value, _hostile_value, _lost_line,
-    _crafted_array, _crafted_array, _crafted_metadata,
+    _crafted_array, _crafted_array, _crafted_metadata, _crafted_header,
 )  # fmt: skip

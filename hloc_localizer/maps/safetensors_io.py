@@ -25,6 +25,7 @@ _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
 _LONGEST_HEADER = 64 << 20
 _ALIGNMENT = 64
 _MOST_DIMENSIONS = 8
+_TOO_LARGE = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -161,11 +162,14 @@ def _entry(path: Path, name: str, entry: Any) -> _Entry:
         raise MapError(f"{path}: array '{name}' has no valid shape")
     if len(shape) > _MOST_DIMENSIONS or end - begin != math.prod(shape) * dtype.itemsize:
         raise MapError(f"{path}: array '{name}' has not the size of its shape {shape}")
+    # An empty array, too, may be longer in its other directions than numpy can count.
+    if math.prod(n or 1 for n in shape) * dtype.itemsize >= _TOO_LARGE:
+        raise MapError(f"{path}: array '{name}' is too large in its shape {shape}")
     return _Entry(dtype, tuple(shape), begin, end)
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _TOO_LARGE
 
 
 def _check_contiguous(path: Path, entries: Mapping[str, _Entry], size: int) -> None:

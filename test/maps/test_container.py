@@ -220,6 +220,9 @@ def _raw(header: Any, data: bytes = b'') -> bytes:
         _raw({'a': {'dtype': ['F32'], 'shape': [1], 'data_offsets': [0, 4]}}, bytes(4)),
         _raw({'__metadata__': {'a': 1}}),
         _raw({'a': {'dtype': 'U8', 'shape': [1] * 40, 'data_offsets': [0, 1]}}, bytes(1)),
+        _raw({'a': {'dtype': 'U8', 'shape': [1 << 61, 1 << 61, 0], 'data_offsets': [0, 0]}}),
+        _raw({'a': {'dtype': 'F64', 'shape': [0, 1 << 59], 'data_offsets': [0, 0]}}),
+        _raw({'a': {'dtype': 'U8', 'shape': [0, 1 << 62], 'data_offsets': [0, 0]}}),
     ],
 )
 def test_a_file_of_another_layout_is_refused(tmp_path: Path, content: bytes) -> None:
