@@ -70,6 +70,8 @@ class TreeWithOdometry(TransformTree):
         """Forget what moves; time jumped back."""
         super().clear()
         with self._changed:
+            self._times.reset()
+            self._problem = ''
             self._forget()
 
     def close(self) -> None:
@@ -85,12 +87,14 @@ class TreeWithOdometry(TransformTree):
             with self._changed:
                 self._problem = f'odometry on {self._topic}: {error}'
             return
-        timing = self._times.judge(stamp_ns)
         with self._changed:
+            timing = self._times.judge(stamp_ns)
             if timing is Timing.JUMPED_BACK:
                 self._forget()
             elif timing is not Timing.PRESENT:
-                self._problem = f'odometry on {self._topic} has stamps of different times'
+                unstamped = timing is Timing.UNSTAMPED
+                wrong = 'no stamp' if unstamped else 'stamps of different times'
+                self._problem = f'odometry on {self._topic} has {wrong}'
                 return
             self._problem = ''
             self._insert(stamp_ns, pose)

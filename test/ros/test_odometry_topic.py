@@ -88,7 +88,7 @@ def test_it_is_interpolated_at_a_stamp_and_not_beyond(told: _Told) -> None:
         (_message(BEGIN, x=float('nan')), 'pose'),
         (_message(BEGIN, x=1e9), 'further away'),
         (_message(BEGIN, w=0.0), 'pose'),
-        (_message(0), 'stamps'),
+        (_message(0), 'odometry has no stamp'),
     ],
 )
 def test_what_cannot_be_is_refused_and_named(told: _Told, wrong: Odometry, named: str) -> None:
@@ -107,6 +107,15 @@ def test_a_few_odd_stamps_change_nothing_and_a_time_that_begins_anew_is_followed
     assert told.x(0.35) == 1.0
     earlier = [BEGIN - 500 * SECOND + number * SECOND // 10 for number in range(6)]
     told.tell(*(_message(stamp_ns, 2.0) for stamp_ns in earlier))
+    assert told.x(0.0) == 2.0
+
+
+def test_after_a_jump_that_is_known_the_first_message_counts(told: _Told) -> None:
+    told.tell(*(_message(BEGIN + number * SECOND // 10, 1.0) for number in range(5)))
+    told.tree.clear()
+    with pytest.raises(InputError, match='since time jumped'):
+        told.x(0.0)
+    told.tell(_message(BEGIN - 500 * SECOND, 2.0))
     assert told.x(0.0) == 2.0
     told.tree.clear()
     with pytest.raises(InputError, match='no odometry has arrived'):
