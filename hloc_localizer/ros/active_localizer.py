@@ -132,14 +132,11 @@ class ActiveLocalizer:
         image = ReceivedImage(message, time.monotonic(), self._epoch)
         self._queue.put(image, stamp_ns=stamp_ns, camera=camera)
 
-    def search_next(self) -> None:
-        """Search the whole map for the next image, whatever is predicted."""
-        self._processor.search_next()
-
     def next_result(self) -> Future[FrameResult]:
-        """Return the result of the first image that is received from now on."""
+        """Search the whole map for the first image that is received from now on."""
         future: Future[FrameResult] = Future()
         with self._waiting_lock:
+            self._waiting = [entry for entry in self._waiting if not entry[1].cancelled()]
             self._waiting.append((time.monotonic(), future))
         return future
 
@@ -191,6 +188,8 @@ class ActiveLocalizer:
             self._finish(images, refused, ms_since(received))
             return
         self._last_stamp_ns = max(stamps)
+        if self._is_asked_for(received):
+            self._processor.search_next()
         result = self._processor.process(
             {camera: image.message for camera, image in images.items()},
             self._initial_pose.estimate(),
@@ -347,6 +346,10 @@ class ActiveLocalizer:
             result.stamp_ns,
             self._options.tf_timeout_s,
         )
+
+    def _is_asked_for(self, received: float) -> bool:
+        with self._waiting_lock:
+            return any(asked <= received for asked, _ in self._waiting)
 
     def _answer(self, images: Images, result: FrameResult) -> None:
         received = received_at(images)

@@ -56,6 +56,10 @@ class Relocalization:
         outcome: FrameResult | str = await self._next_outcome(active)  # type: ignore[assignment]
         if isinstance(outcome, str):
             response.message = outcome
+        elif outcome.localized and not outcome.bridged and _only_near(outcome):
+            response.message = (
+                f'the whole map gave no pose; {outcome.inliers} inliers agree with the prediction'
+            )
         elif outcome.localized and not outcome.bridged:
             response.success = True
             response.message = f'localized with {outcome.inliers} inliers'
@@ -79,13 +83,20 @@ class Relocalization:
 
         def expired() -> None:
             settle(f'no image was answered within {timeout_s:g} s')
+            awaited.cancel()
 
         def forget_timer(_: object) -> None:
             self._node.destroy_timer(timer)
 
+        awaited = active.next_result()
         timeout_s = self._timeout_s()
         timer = self._node.create_timer(timeout_s, expired, clock=steady_clock())
         outcome.add_done_callback(forget_timer)
-        active.search_next()
-        active.next_result().add_done_callback(answered)
+        awaited.add_done_callback(answered)
         return outcome
+
+
+def _only_near(outcome: FrameResult) -> bool:
+    """Tell whether a pose was found near a prediction alone, which is what the caller doubts."""
+    recorded = outcome.recorded
+    return recorded is not None and recorded.search is not None and not recorded.search.everywhere

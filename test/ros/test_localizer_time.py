@@ -124,21 +124,21 @@ def test_what_was_in_work_when_time_jumped_is_not_published(
         robot.wait_for_node()
         robot.send_info()
         assert robot.answer_to(robot.image())['status'] == 'localized'
-        lookup, poses = node._around.transforms.lookup, len(robot.poses)
+        lookup, poses = node._configured._around.transforms.lookup, len(robot.poses)
 
         def jump_meanwhile(target: str, *rest: Any) -> np.ndarray:
             found = lookup(target, *rest)
-            if target == 'odom' and node._around.transforms.lookup is not lookup:
-                node._around.transforms.lookup = lookup  # type: ignore[method-assign]
+            if target == 'odom' and node._configured._around.transforms.lookup is not lookup:
+                node._configured._around.transforms.lookup = lookup  # type: ignore[method-assign]
                 node._on_jump(None)
             return found
 
-        node._around.transforms.lookup = jump_meanwhile  # type: ignore[method-assign, assignment]
+        node._configured._around.transforms.lookup = jump_meanwhile  # type: ignore[method-assign, assignment]
         answer = robot.answer_to(robot.image())
         assert (answer['status'], answer['reason']) == ('refused', 'stale')
         assert 'time jumped back' in answer['detail']
-        assert node._parts is not None
-        assert node._parts.map_to_odom.age_s is None
+        assert node._configured.parts is not None
+        assert node._configured.parts.map_to_odom.age_s is None
         assert len(robot.poses) == poses
         assert robot.answer_to(robot.image())['status'] == 'localized'
         del odometry

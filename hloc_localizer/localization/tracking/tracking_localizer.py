@@ -246,7 +246,8 @@ class TrackingLocalizer:
         if prediction is None or not tracker.proven:
             return self._everywhere(views, stamp_ns, prediction)
         due = self._search_due(stamp_ns)
-        if tracker.state is State.LOCALIZED and due:
+        asked = self._searched_ns is None
+        if due and (asked or tracker.state is State.LOCALIZED):
             found = self._everywhere(views, stamp_ns)
             if found.body is not None:
                 return found
