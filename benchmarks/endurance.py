@@ -1,8 +1,8 @@
 """
 Long runs: other places, memory over many images, a camera that is too fast, a node that is killed.
 
-``python -m benchmarks endurance foreign|memory|stream|kill --map MAP [--images N]``. Status 1 when
-a target is missed. All but ``foreign`` start the node as a process of its own.
+``python -m benchmarks endurance foreign|memory|stream|kill|chaos --map MAP [--images N]``. Status 1
+when a target is missed. All but ``foreign`` start the node as a process of its own.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ import cv2
 import numpy as np
 
 from benchmarks import long_run
+from benchmarks.chaos import Chaos
 from benchmarks.foreign_load import ForeignLoad
 from benchmarks.node_client import Camera30, NodeClient
 from benchmarks.recordings import add_data_argument, recordings
+from hloc_localizer.evaluation import References
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization import Localizer
 from hloc_localizer.maps import Map
@@ -44,7 +46,9 @@ def main(given: Sequence[str] | None = None) -> int:
     data = recordings(arguments)
     if data is None:
         return 2
-    runs = {'foreign': _foreign, 'memory': _memory, 'stream': _stream, 'kill': _kill}
+    runs = {
+        'foreign': _foreign, 'memory': _memory, 'stream': _stream, 'kill': _kill, 'chaos': _chaos,
+    }  # fmt: skip
     run = runs[arguments.what]
     return run(data, arguments)
 
@@ -54,11 +58,14 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         prog='python -m benchmarks endurance',
         description=(__doc__ or '').strip().splitlines()[0],
     )
-    parser.add_argument('what', choices=('foreign', 'memory', 'stream', 'kill'))
+    parser.add_argument('what', choices=('foreign', 'memory', 'stream', 'kill', 'chaos'))
     add_data_argument(parser)
     parser.add_argument('--map', type=Path, required=True, help='map of the lounge')
     parser.add_argument(
-        '--images', type=int, default=0, help='0: 2,000, 50,000, 900 and 10 (times killed)'
+        '--images',
+        type=int,
+        default=0,
+        help='0: 2,000, 50,000, 900, 10 times killed, 500 steps',
     )
     parser.add_argument(
         '--share', type=float, default=0.5, help='memory: reduce the images to this share'
@@ -176,6 +183,18 @@ def _kill(data: Path, arguments: argparse.Namespace) -> int:
         f'{np.median(seconds):.2f} s, largest {max(seconds):.2f} s (target < {AGAIN_S:g})'
     )
     return 0 if max(seconds) < AGAIN_S else 1
+
+
+def _chaos(data: Path, arguments: argparse.Namespace) -> int:
+    """Do random things to the node, and see whether it lives and localizes."""
+    frame, camera = _first_frame(data)
+    truth = References.read(data / 'lounge' / 'query.camera.tum').find(frame)
+    assert truth is not None
+    with _node(arguments.map) as (process, variables), NodeClient(variables) as client:
+        chaos = Chaos(client, client.node, process, frame, camera, truth)
+        report = chaos.run(arguments.images or 500, arguments.map.resolve())
+    print(report.line())
+    return 0 if report.reached else 1
 
 
 def _first_frame(data: Path) -> tuple[Frame, Camera]:

@@ -79,10 +79,11 @@ class NodeClient:
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
-        self._wait_for_subscription()
+        self.wait_for_subscription()
         return self
 
-    def _wait_for_subscription(self) -> None:
+    def wait_for_subscription(self) -> None:
+        """Wait until a node listens to the images."""
         deadline = time.monotonic() + _START_S
         while not self._images.get_subscription_count():
             if time.monotonic() > deadline:
@@ -101,6 +102,11 @@ class NodeClient:
         for node, context in ((self._node, self._context), (self._base, self._body)):
             node.destroy_node()
             rclpy.shutdown(context=context)
+
+    @property
+    def node(self) -> Node:
+        """The node that is spun."""
+        return self._node
 
     def send_camera_info(self, camera: Camera) -> None:
         """Publish a calibration and let it arrive."""
@@ -125,7 +131,7 @@ class NodeClient:
         """Leave and come back as a driver does that starts again."""
         self._node.destroy_publisher(self._images)
         self._images = self._node.create_publisher(Image, 'image', 2)
-        self._wait_for_subscription()
+        self.wait_for_subscription()
 
     def send(self, pixels: np.ndarray, stamp_ns: int | None = None) -> int:
         """Publish an image, stamped now if nothing else is said, and return its stamp."""
