@@ -41,6 +41,21 @@ def apply(transform: ArrayLike, points: ArrayLike) -> Array:
     return np.asarray(rotated + transform[..., None, :3, 3])
 
 
+def are_rigid(matrices: Array) -> bool:
+    """Tell whether matrices (..., 4, 4) are all rigid transforms, but for what was rounded."""
+    rotation = matrices[..., :3, :3]
+    # Bounded first: the products of huge numbers would only warn of an overflow.
+    return bool(np.all(np.abs(rotation) < 1.0 + _RIGID_TOLERANCE)) and bool(
+        np.all(np.abs(rotation @ rotation.swapaxes(-1, -2) - np.eye(3)) < _RIGID_TOLERANCE)
+        and np.all(np.linalg.det(rotation) > 0.0)
+        and np.all(matrices[..., 3, :] == [0.0, 0.0, 0.0, 1.0])
+        and np.all(np.isfinite(matrices))
+    )
+
+
+_RIGID_TOLERANCE = 1e-3
+
+
 def hat(vectors: ArrayLike) -> Array:
     """Return the cross-product matrices (..., 3, 3) of vectors (..., 3)."""
     vectors = np.asarray(vectors, np.float64)

@@ -17,14 +17,15 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.localization.bundle_fields import (
     FORMAT,
     SearchContext,
+    count,
     image_dict,
     image_from,
     in_present_format,
-    matrix,
     matrix_list,
     search_dict,
     search_from,
     some,
+    transform,
 )
 from hloc_localizer.localization.mounted_image import MountedImage
 from hloc_localizer.sources import image_codec
@@ -126,7 +127,8 @@ def read_bundle(path: Path) -> Bundle:
         values = json.loads(_bytes(path / FRAME_NAME, _LARGEST_FRAME))
         return _from_dict(in_present_format(values), _Images(path, values['format']))
     except OSError as error:
-        raise InputError(f'{path}: is not a bundle ({error.strerror}: {FRAME_NAME})') from error
+        name = FRAME_NAME if error.filename is None else Path(error.filename).name
+        raise InputError(f'{path}: is not a bundle ({error.strerror}: {name})') from error
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise InputError(f'{path}: {FRAME_NAME} is not that of a bundle ({error})') from error
     except InputError as error:
@@ -182,9 +184,9 @@ def _from_dict(values: dict[str, Any], images: _Images) -> Bundle:
         moment=newest,
         reason=str(values['reason']),
         detail=str(values['detail']),
-        map_from_body=matrix(values['map_from_body'], 4, 'pose'),
+        map_from_body=transform(values['map_from_body'], 'pose'),
         map_path=str(values['map']),
-        images=int(values['images']),
+        images=count(values['images'], 'images'),
         earlier=tuple(earlier),
         whole=bool(values['whole']),
     )
@@ -195,9 +197,9 @@ def _moment(values: dict[str, Any], number: int, images: _Images) -> RecordedMom
     return RecordedMoment(
         stamp_ns=int(values['stamp_ns']),
         images=tuple(image_from(one, images(number, camera)) for camera, one in enumerate(mounted)),
-        prior=matrix(values['prior'], 4, 'pose'),
+        prior=transform(values['prior'], 'pose'),
         search=search_from(values['search']),
-        odom_from_body=matrix(values['odom_from_body'], 4, 'pose'),
+        odom_from_body=transform(values['odom_from_body'], 'pose'),
     )
 
 

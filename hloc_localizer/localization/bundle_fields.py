@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.geometry.transforms import are_rigid
 from hloc_localizer.localization.mounted_image import MountedImage
 
 Array = NDArray[np.float64]
@@ -79,7 +80,7 @@ def image_dict(one: MountedImage) -> dict[str, Any]:
 def image_from(values: dict[str, Any], pixels: NDArray[np.uint8]) -> MountedImage:
     """Return an image with its pixels."""
     camera = values['camera']
-    mounting = matrix(values['body_from_camera'], 4, 'mounting')
+    mounting = transform(values['body_from_camera'], 'mounting')
     if mounting is None:
         raise ValueError('an image has no mounting')
     return MountedImage(
@@ -114,6 +115,29 @@ def search_from(values: Any) -> SearchContext | None:
 def matrix_list(values: Array | None) -> list[list[float]] | None:
     """Return a matrix as lists."""
     return None if values is None else values.tolist()
+
+
+def transform(values: Any, what: str) -> Array | None:
+    """
+    Return a rigid transform.
+
+    :raises ValueError: when it is none.
+    """
+    found = matrix(values, 4, what)
+    if found is not None and not are_rigid(found):
+        raise ValueError(f'a {what} is not a rotation and a translation')
+    return found
+
+
+def count(value: Any, what: str) -> int:
+    """
+    Return a number of things.
+
+    :raises ValueError: when it is none, or zero.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f'{what} are not a number from 1')
+    return value
 
 
 def matrix(values: Any, size: int, what: str) -> Array | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError, MapError
+from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.maps.runtime import RuntimeMap
 from hloc_localizer.maps.safetensors_io import (
@@ -21,7 +22,6 @@ from hloc_localizer.maps.safetensors_io import (
 
 CONTAINER_VERSION = 1
 _RETRIEVAL_PREFIX = 'retrieval.'
-_RIGID_TOLERANCE = 1e-3
 
 _SCHEMA: dict[str, tuple[tuple[str, ...], tuple[str | int, ...]]] = {
     # name: (types, shape); I images, P points, O observations, M descriptors, C covisible pairs
@@ -221,15 +221,8 @@ def _check_finite(path: Path, name: str, array: NDArray[Any]) -> None:
         raise MapError(f"{path}: array '{name}' holds values that are not finite")
 
 
-def _check_rigid(path: Path, transforms: NDArray[np.float64]) -> None:
-    rotation = transforms[:, :3, :3]
-    # Bounded first: the products of huge numbers would only warn of an overflow.
-    rigid = bool(np.all(np.abs(rotation) < 1.0 + _RIGID_TOLERANCE)) and bool(
-        np.all(np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)) < _RIGID_TOLERANCE)
-        and np.all(np.linalg.det(rotation) > 0.0)
-        and np.array_equal(transforms[:, 3], np.broadcast_to([0, 0, 0, 1], (len(rotation), 4)))
-    )
-    if not rigid:
+def _check_rigid(path: Path, matrices: NDArray[np.float64]) -> None:
+    if not transforms.are_rigid(matrices):
         raise MapError(f"{path}: array 'map_from_camera' holds matrices that are not rigid")
 
 

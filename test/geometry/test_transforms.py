@@ -36,6 +36,18 @@ def test_exponential_map_gives_a_rotation(rotvec):
     assert np.linalg.det(rotation) == pytest.approx(1.0, abs=1e-12)
 
 
+@given(poses(), st.integers(0, 15), st.sampled_from([3.0, 1e200, np.nan, np.inf]))
+def test_what_is_no_rotation_and_translation_is_not_rigid(pose, place, more):
+    assert transforms.are_rigid(pose)
+    assert transforms.are_rigid(np.stack([pose, np.eye(4)]))
+    changed = pose.copy()
+    changed.flat[place] += more
+    assert transforms.are_rigid(changed) == (place in (3, 7, 11) and bool(np.isfinite(more)))
+    assert not transforms.are_rigid(np.zeros((4, 4)))
+    assert not transforms.are_rigid(np.diag([1.0, 1.0, -1.0, 1.0]))
+    assert not transforms.are_rigid(np.diag([1.0, 1.0, 1.0, 1.1]))
+
+
 @given(rotvecs())
 def test_logarithm_undoes_the_exponential_map(rotvec):
     again = transforms.rotvec_from_rotation(transforms.rotation_from_rotvec(rotvec))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hloc_localizer.errors import InputError
+from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.localization.bundle import (
     FRAME_NAME,
@@ -29,15 +30,22 @@ SIDE = Camera('PINHOLE', 32, 24, (20.1, 20.2, 15.5, 11.5))
 COVARIANCE = np.diag([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
 
 
+def _along(metres: float) -> np.ndarray:
+    return transforms.transform_from(np.eye(3), [metres, 0.0, 0.0])
+
+
 def _image(camera: Camera, name: str, seed: int, *, colour: bool = True) -> MountedImage:
     random = np.random.default_rng(seed)
     shape = (camera.height, camera.width, 3)[: 3 if colour else 2]
     pixels = random.integers(0, 255, shape, np.uint8)
-    return MountedImage(pixels, camera, random.normal(size=(4, 4)), name)
+    mounting = transforms.transform_from(
+        transforms.rotation_from_rotvec(random.normal(size=3)), random.normal(size=3)
+    )
+    return MountedImage(pixels, camera, mounting, name)
 
 
 def _moment(stamp_ns: int, *images: MountedImage) -> RecordedMoment:
-    return RecordedMoment(stamp_ns, images, prior=np.eye(4) * 0.1)
+    return RecordedMoment(stamp_ns, images, prior=_along(0.1))
 
 
 def _bundle(colour: bool = True) -> Bundle:
@@ -80,7 +88,7 @@ def test_all_cameras_and_the_moments_before_are_kept(
         dataclasses.replace(
             _moment(number, *(_image(camera, name, number) for camera, name in cameras)),
             search=SearchContext(covariance, quick=True, everywhere=False),
-            odom_from_body=np.eye(4) * number,
+            odom_from_body=_along(number),
         )
         for number in range(3)
     ]
@@ -115,7 +123,7 @@ def test_one_that_was_written_when_there_was_one_camera_is_read(
         'camera': {
             'model': 'OPENCV', 'width': 64, 'height': 48, 'params': list(CAMERA.params),
         },
-        'prior': (np.eye(4) * 0.1).tolist(),
+        'prior': _along(0.1).tolist(),
         'reason': 'few inliers',
         'detail': 'few inliers: 3 matches',
         'map_from_camera': np.eye(4).tolist(),
@@ -129,7 +137,7 @@ def test_one_that_was_written_when_there_was_one_camera_is_read(
     moment = RecordedMoment(
         5,
         (MountedImage(image.image, CAMERA),),
-        prior=np.eye(4) * 0.1,
+        prior=_along(0.1),
         search=None if images is None else context,
     )
     expected = Bundle(
@@ -151,7 +159,11 @@ def test_nothing_is_left_of_a_bundle_that_cannot_be_written(tmp_path: Path) -> N
     [
         (('format',), 3),
         (('map_from_body',), [[float('inf')] * 4] * 4),
+        (('map_from_body',), np.diag([1.0, 1.0, -1.0, 1.0]).tolist()),
         (('images',), 'some'),
+        (('images',), -3),
+        (('images',), 0),
+        (('images',), 2.5),
         (('moments',), []),
         (('moments',), {}),
         (('moments',), [None]),
@@ -159,7 +171,9 @@ def test_nothing_is_left_of_a_bundle_that_cannot_be_written(tmp_path: Path) -> N
         (('moments', 0, 'stamp_ns'), None),
         (('moments', 0, 'prior'), [[1.0]]),
         (('moments', 0, 'prior'), 'abc'),
+        (('moments', 0, 'prior'), np.diag([2.0, 2.0, 2.0, 1.0]).tolist()),
         (('moments', 0, 'odom_from_body'), [[1.0]]),
+        (('moments', 0, 'odom_from_body'), np.diag([1.0, 1.0, 1.0, 0.0]).tolist()),
         (('moments', 0, 'search'), 'abc'),
         (('moments', 0, 'search'), {'covariance': [[1.0]], 'quick': True, 'everywhere': False}),
         (('moments', 0, 'images'), []),
@@ -168,6 +182,7 @@ def test_nothing_is_left_of_a_bundle_that_cannot_be_written(tmp_path: Path) -> N
         (('moments', 0, 'images', 0, 'camera', 'params'), [1.0]),
         (('moments', 0, 'images', 0, 'camera', 'model'), 'x'),
         (('moments', 0, 'images', 0, 'body_from_camera'), None),
+        (('moments', 0, 'images', 0, 'body_from_camera'), np.zeros((4, 4)).tolist()),
     ],
 )
 def test_values_that_cannot_be_are_refused(
@@ -209,5 +224,5 @@ def test_damaged_files_are_refused(tmp_path: Path, file: str) -> None:
         with contextlib.suppress(InputError):  # a changed digit is still a number
             read_bundle(path)
     (path / file).unlink()
-    with pytest.raises(InputError, match='is not a bundle'):
+    with pytest.raises(InputError, match=rf'is not a bundle \(no such file: {file}\)'):
         read_bundle(path)
