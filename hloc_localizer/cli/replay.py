@@ -10,7 +10,7 @@ from hloc_localizer.cli.options import add_option_arguments, options_from
 
 if TYPE_CHECKING:
     from hloc_localizer.localization.bundle import Bundle
-    from hloc_localizer.localization.tracking import Found
+    from hloc_localizer.localization.tracking import Found, RecordedSearch, WholeMapSearch
 
 
 def add_parser(subparsers: Any) -> None:
@@ -46,21 +46,28 @@ def run(arguments: argparse.Namespace) -> int:
     from hloc_localizer.mapping.open_map import open_map
 
     options = options_from(arguments, ReplayCommandOptions())
-    bundles = [(path, read_bundle(path)) for path in arguments.bundles]
+    for path in arguments.bundles:
+        read_bundle(path)  # none is localized when one is damaged; their pixels are not kept
     localizer = Localizer(open_map(arguments.map), options.localizer)
     alone = WholeMapSearch(localizer)
     again = RecordedSearch(localizer, options.tracking) if arguments.track else None
     differing = 0
-    for path, bundle in bundles:
-        if again is not None:
-            found = again.localize(bundle)
-        else:
-            found = alone.localize(bundle.moment.images, bundle.moment.prior)
-        line, same = _compared(bundle, found, together=again is not None)
+    for path in arguments.bundles:
+        line, same = _replayed(read_bundle(path), alone, again)
         differing += not same
         print(f'{path.name}: {line}')
-    print(f'{len(bundles)} frames, {differing} with another result than recorded')
+    print(f'{len(arguments.bundles)} frames, {differing} with another result than recorded')
     return 1 if arguments.check and differing else 0
+
+
+def _replayed(
+    bundle: Bundle, alone: WholeMapSearch, again: RecordedSearch | None
+) -> tuple[str, bool]:
+    if again is not None:
+        found = again.localize(bundle)
+    else:
+        found = alone.localize(bundle.moment.images, bundle.moment.prior)
+    return _compared(bundle, found, together=again is not None)
 
 
 def _compared(bundle: Bundle, found: Found, *, together: bool) -> tuple[str, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,31 @@ def test_what_is_no_bundle_is_named(
 ) -> None:
     assert main(['replay', str(tmp_path), '--map', str(lounge_map)]) == 2
     assert f'{tmp_path}: is not a bundle' in capsys.readouterr().err
+
+
+def test_only_one_bundle_is_in_memory_and_none_is_localized_when_one_is_damaged(
+    bundles: Path,
+    lounge_map: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[weakref.ref[Bundle]] = []
+    alive = []
+
+    def watched(path: Path) -> Bundle:
+        alive.append(sum(one() is not None for one in read))
+        bundle = read_bundle(path)
+        read.append(weakref.ref(bundle))
+        return bundle
+
+    monkeypatch.setattr('hloc_localizer.localization.bundle.read_bundle', watched)
+    good = [str(bundles / 'good')] * 3
+    assert main(['replay', *good, '--map', str(lounge_map), '--check']) == 0
+    assert len(alive) >= 3
+    assert max(alive) == 0
+    capsys.readouterr()
+    assert main(['replay', *good, str(bundles / 'none'), '--map', str(lounge_map)]) == 2
+    assert capsys.readouterr().out == ''
 
 
 def test_a_recording_gives_the_same_poses_to_the_last_bit_and_changes_are_found(
