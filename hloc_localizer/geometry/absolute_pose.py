@@ -46,8 +46,6 @@ class RefinedPose:
     """(4, 4)."""
     covariance: Array
     """(6, 6) of x y z and rotations about the fixed map axes; metres and radians."""
-    errors_px: Array
-    """(N,) reprojection errors at the pose; infinite behind the camera."""
 
 
 def estimate_absolute_pose(
@@ -273,17 +271,9 @@ def _with_covariance(
     camera: Camera, pose: Array, keypoints: Array, points: Array, whitening: Array
 ) -> RefinedPose | None:
     pixels, jacobian = _project_with_jacobian(camera, pose, points)
-    residuals = pixels - keypoints
     covariance = solution_covariance(
-        whitened(residuals, whitening),
+        whitened(pixels - keypoints, whitening),
         whitening @ jacobian,
         direction_cells(points, pose[:3, 3], cell_width(camera.width, camera.focal_px)),
     )
-    if covariance is None:
-        return None
-    errors = np.linalg.norm(residuals, axis=1)
-    return RefinedPose(
-        map_from_camera=pose,
-        covariance=covariance,
-        errors_px=np.where(np.isfinite(errors), errors, np.inf),
-    )
+    return None if covariance is None else RefinedPose(pose, covariance)

@@ -49,9 +49,12 @@ class Distortion:
             return plane
         with np.errstate(all='ignore'):
             distorted = np.stack(self.function(plane[:, 0], plane[:, 1], self.coefficients), axis=1)
-            if self.fold < math.inf:
-                distorted[np.einsum('ij,ij->i', plane, plane) > self.fold**2] = np.nan
+            distorted[self._folded(plane)] = np.nan
         return distorted
+
+    def _folded(self, plane: Array) -> NDArray[np.bool_]:
+        """Tell which coordinates (N, 2) are beyond the fold."""
+        return np.asarray(np.einsum('ij,ij->i', plane, plane) > self.fold**2)
 
     @functools.cached_property
     def fold(self) -> float:
@@ -72,7 +75,7 @@ class Distortion:
 
     def apply_with_jacobian(self, plane: Array) -> tuple[Array, Array]:
         """
-        Distort coordinates (N, 2) and return their derivatives (N, 2, 2).
+        Distort coordinates (N, 2) and return their derivatives (N, 2, 2), NaN beyond the fold.
 
         Complex-step differentiation (Squire and Trapp, "Using complex variables to estimate
         derivatives of real functions", 1998): exact to the last digits, and one formula a model.
@@ -80,7 +83,10 @@ class Distortion:
         if self.function is None:
             return plane, np.broadcast_to(np.eye(2), (len(plane), 2, 2))
         with np.errstate(all='ignore'):
-            return _jacobian(self.function, plane, self.coefficients)
+            distorted, jacobian = _jacobian(self.function, plane, self.coefficients)
+            folded = self._folded(plane)
+            distorted[folded] = jacobian[folded] = np.nan
+        return distorted, jacobian
 
     def undo(self, distorted: Array) -> Array:
         """

@@ -102,6 +102,10 @@ def test_points_beyond_the_fold_are_not_projected(kind, coefficients, fold):
     for direction in ([1.0, 0.0], [-0.6, 0.8]):
         found = np.linalg.norm(distortion.apply(radius[:, None] * direction), axis=1)
         assert np.isnan(found[radius > fold]).all()
+        values, derivatives = distortion.apply_with_jacobian(radius[:, None] * direction)
+        np.testing.assert_allclose(np.linalg.norm(values, axis=1), found, atol=1e-9)
+        assert np.isnan(derivatives[radius > fold]).all()
+        assert np.isfinite(derivatives[radius < 0.99 * fold]).all()
         assert np.all(np.diff(found[radius < 0.99 * fold]) > 0.0)
 
 
