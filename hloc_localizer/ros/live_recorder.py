@@ -180,8 +180,11 @@ class LiveRecorder:
 
     def _take_info(self, message: CameraInfo) -> None:
         """Write a calibration when it is the first one, or another."""
-        values = (message.width, message.height, message.distortion_model, list(message.d),
-                  list(message.k))  # fmt: skip
+        values = (
+            (message.width, message.height, message.distortion_model),
+            (list(message.d), list(message.k), list(message.p)),
+            (message.binning_x, message.binning_y, message.roi),
+        )
         if self._bag is None or values == self._last_info:
             return
         self._last_info = values

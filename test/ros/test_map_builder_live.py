@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,17 @@ pytest.importorskip('rclpy', reason='needs ROS 2')
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_process import Client, Heard, NodeProcess, node_process, wait_until
-from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, RegionOfInterest
 from std_srvs.srv import Trigger
 
 from hloc_localizer.maps import Map, verify_map
 from hloc_localizer.ros.bag_player import BagPlayer, Playback
 from hloc_localizer.ros.image_bridge import decode_compressed, encode_image
+from hloc_localizer.ros.live_recorder import LiveRecorder
+from hloc_localizer.ros.map_builder_options import MapBuilderNodeOptions
 from hloc_localizer.ros.publishers import LATCHED
 from hloc_localizer.sources import open_source
+from hloc_localizer.sources.bag_reader import CAMERA_INFO, BagReader
 from hloc_localizer.sources.options import SourceOptions
 
 NODE = 'hloc_localizer.ros.map_builder'
@@ -125,6 +129,37 @@ def test_raw_images_are_thinned_and_kept_as_jpeg(
     assert f'images are kept in {tmp_path / "drive"}; give it as bag' in process.output
     assert not (tmp_path / 'lounge').exists()
     assert 'Traceback' not in process.output
+
+
+def test_every_calibration_that_differs_is_recorded_once(
+    tmp_path: Path, ros_environment: dict[str, str]
+) -> None:
+    client = Client(ros_environment)
+    options = MapBuilderNodeOptions(record=str(tmp_path / 'drive'), output=str(tmp_path / 'map'))
+    recorder = LiveRecorder(node=client.node, options=options, recorded=lambda _: None)
+    infos = client.node.create_publisher(CameraInfo, 'camera_info', 10)
+    wait_until(infos.get_subscription_count, 5.0, 'the recorder')
+    message = CameraInfo(width=640, height=480, k=[500.0] * 9)
+    for name, value in (
+        ('width', 640),
+        ('p', [400.0] * 12),  # all that differs for rectified images
+        ('binning_x', 2),
+        ('roi', RegionOfInterest(width=320, height=240)),
+    ):
+        setattr(message, name, value)
+        for _ in range(2):
+            infos.publish(message)
+            time.sleep(0.1)
+    recorder.close()
+    client.close()
+    with BagReader(tmp_path / 'drive') as bag:
+        recorded = [info for _, _, info in bag.messages([bag.topics_of(CAMERA_INFO)[0].name])]
+    assert [(info.p[0], info.binning_x, info.roi.width) for info in recorded] == [
+        (0.0, 0, 0),
+        (400.0, 0, 0),
+        (400.0, 2, 0),
+        (400.0, 2, 320),
+    ]
 
 
 @pytest.mark.parametrize(
