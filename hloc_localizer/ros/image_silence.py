@@ -20,28 +20,37 @@ class ImageSilence:
         """Begin without an image."""
         self._node_clock = node.get_clock()
         self._stamp_ns: int | None = None
-        self._at_ns = 0
+        self._at = (False, 0)
 
     def end(self, stamp_ns: int) -> None:
         """Take the stamp of an image that can be used."""
-        self._stamp_ns, self._at_ns = stamp_ns, self._now_ns()
+        self._stamp_ns, self._at = stamp_ns, self._now()
 
     def forget(self) -> None:
-        """Begin anew: time jumped back."""
+        """Begin anew: time jumped."""
         self._stamp_ns = None
 
     @property
     def seconds(self) -> float:
         """How long it lasts; 0 before the first image."""
-        return 0.0 if self._stamp_ns is None else (self._now_ns() - self._at_ns) * 1e-9
+        return self._passed_ns() * 1e-9
 
     @property
     def stamp_ns(self) -> int | None:
         """The stamp that an image would have now; None before the first one."""
-        return None if self._stamp_ns is None else self._stamp_ns + self._now_ns() - self._at_ns
+        passed_ns = self._passed_ns()
+        return None if self._stamp_ns is None else self._stamp_ns + passed_ns
 
-    def _now_ns(self) -> int:
+    def _passed_ns(self) -> int:
+        """Return how long it lasts; begin anew when the clock became another one."""
+        simulated, now_ns = self._now()
+        if self._stamp_ns is not None and simulated != self._at[0]:
+            self.forget()
+        return 0 if self._stamp_ns is None else now_ns - self._at[1]
+
+    def _now(self) -> tuple[bool, int]:
+        """Return whether time is simulated, and that time."""
         clock = self._node_clock
         if isinstance(clock, ROSClock) and clock.ros_time_is_active:
-            return int(clock.now().nanoseconds)
-        return time.monotonic_ns()
+            return True, int(clock.now().nanoseconds)
+        return False, time.monotonic_ns()
