@@ -100,7 +100,8 @@ class ActiveLocalizer:
         self._times = ImageTimes()
         self._epoch = self._epoch_of_stream = 0
         self._epoch_lock = threading.Lock()
-        """Held while anything of an epoch is published, so that none of it comes later."""
+        """Held while anything of an epoch is published, so that none of it comes later. The
+        executor waits for it: whoever holds it waits for nothing."""
         self._last_stamp_ns: int | None = None
         self._silence = ImageSilence(node)
         self._state: State | None = None
@@ -204,6 +205,7 @@ class ActiveLocalizer:
         if self._look_elsewhere is not None and gave_pose:
             result = refusals.in_doubt(result, self._look_elsewhere(result))
         result = refusals.with_doubt(result, self._calibration.doubt(result))
+        result = self._with_odometry(result)
         if not self._publish(result, epoch):
             self._tell(refusals.outlived(result.stamp_ns), ms_since(received))
             return
@@ -324,28 +326,32 @@ class ActiveLocalizer:
     def _update_map_to_odom(self, result: FrameResult) -> None:
         assert result.map_from_base is not None
         problem = ''
-        try:
-            self._map_to_odom.update(result.map_from_base, self._odom_from_base(result))
-        except InputError as error:
+        if result.odom_from_base is not None:
+            self._map_to_odom.update(result.map_from_base, result.odom_from_base)
+        else:
             problem = (
-                f'{self._map_frame} -> {self._options.odom_frame} is not updated: {error}; publish '
-                'odometry on TF or set tf_mode to map_to_base or none'
+                f'{self._map_frame} -> {self._options.odom_frame} is not updated: '
+                f'{result.odometry_problem}; publish odometry on TF or set tf_mode to map_to_base '
+                'or none'
             )
             self._node.get_logger().warning(problem, throttle_duration_sec=_LOG_PERIOD_S)
         self._diagnostics.problem('tf', problem)
 
-    def _odom_from_base(self, result: FrameResult) -> Array:
-        """Return the odometry that the tracker was given, or look for it."""
-        if result.odom_from_base is not None:
-            return result.odom_from_base
-        if result.state is not None:
-            raise InputError(result.odometry_problem)
-        return self._transforms.lookup(
-            self._options.odom_frame,
-            self._options.base_frame,
-            result.stamp_ns,
-            self._options.tf_timeout_s,
-        )
+    def _with_odometry(self, result: FrameResult) -> FrameResult:
+        """Look for the odometry that no tracker was given; TF may have to be waited for."""
+        needs_it = self._options.tf_mode == 'map_to_odom' and result.localized
+        if not needs_it or result.state is not None:
+            return result
+        try:
+            found = self._transforms.lookup(
+                self._options.odom_frame,
+                self._options.base_frame,
+                result.stamp_ns,
+                self._options.tf_timeout_s,
+            )
+        except InputError as error:
+            return replace(result, odometry_problem=str(error))
+        return replace(result, odom_from_base=found)
 
     def _is_asked_for(self, received: float) -> bool:
         with self._waiting_lock:

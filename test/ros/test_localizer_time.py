@@ -103,11 +103,15 @@ def test_several_images_of_an_older_time_begin_anew(watched: Watched) -> None:
     assert answers[-1]['status'] == 'localized'
 
 
+@pytest.mark.parametrize('track', [True, False])
 def test_what_was_in_work_when_time_jumped_is_not_published(
-    lounge_map: Path, frame_and_camera: tuple[Frame, Camera], ros_environment: dict[str, str]
+    track: bool,
+    lounge_map: Path,
+    frame_and_camera: tuple[Frame, Camera],
+    ros_environment: dict[str, str],
 ) -> None:
     client = Client(ros_environment)
-    given = {'map': str(lounge_map), 'tf_timeout_s': 0.5}
+    given = {'map': str(lounge_map), 'tf_timeout_s': 0.5, 'track': track}
     node = LocalizerNode(
         context=client.context,
         parameter_overrides=[Parameter(name, value=value) for name, value in given.items()],
@@ -126,15 +130,21 @@ def test_what_was_in_work_when_time_jumped_is_not_published(
         assert robot.answer_to(robot.image())['status'] == 'localized'
         lookup, poses = node._configured._around.transforms.lookup, len(robot.poses)
 
+        jumps = threading.Thread(target=node._on_jump, args=(None,), daemon=True)
+        waited_for_us: list[bool] = []
+
         def jump_meanwhile(target: str, *rest: Any) -> np.ndarray:
             found = lookup(target, *rest)
             if target == 'odom' and node._configured._around.transforms.lookup is not lookup:
                 node._configured._around.transforms.lookup = lookup  # type: ignore[method-assign]
-                node._on_jump(None)
+                jumps.start()
+                jumps.join(2.0)
+                waited_for_us.append(jumps.is_alive())
             return found
 
         node._configured._around.transforms.lookup = jump_meanwhile  # type: ignore[method-assign, assignment]
         answer = robot.answer_to(robot.image())
+        assert waited_for_us == [False]
         assert (answer['status'], answer['reason']) == ('refused', 'stale')
         assert 'time jumped back' in answer['detail']
         assert node._configured.parts is not None
