@@ -16,17 +16,17 @@ from hloc_localizer.sources.camera_info import camera_from_file, camera_from_inf
 class CameraInput:
     """Holds the calibration; one thread sets it, another reads it."""
 
-    def __init__(self, file: str, topic: str = 'camera_info', *, rectified: bool = False) -> None:
+    def __init__(self, file: str, topic: str = 'camera_info', *, rectified_topic: str = '') -> None:
         """
         Begin with the calibration of a file, or with none.
 
         :param file: ROS calibration YAML; empty: camera_info tells it.
         :param topic: where camera_info is expected, for people.
-        :param rectified: the images have no distortion, and P is their calibration.
+        :param rectified_topic: of images that have no distortion, so that P is their calibration.
         :raises InputError: naming the file, when it cannot be used.
         """
         self.from_file = bool(file)
-        self._rectified = rectified
+        self._rectified_topic = rectified_topic
         self.frame = ''
         """``frame_id`` of the newest calibration; empty when nobody said."""
         self._lock = threading.Lock()
@@ -45,7 +45,7 @@ class CameraInput:
         self.frame = message.header.frame_id
         camera, error = None, ''
         try:
-            camera = camera_from_info(message, rectified=self._rectified)
+            camera = camera_from_info(message, rectified_topic=self._rectified_topic)
             if not message.roi.width and (wrong := implausible(camera)):
                 camera, error = None, f'wrong camera_info: {wrong}'
         except (InputError, ValueError) as problem:

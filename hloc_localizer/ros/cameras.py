@@ -94,7 +94,9 @@ class Cameras:
         self.topics: Sequence[CameraTopics] = camera_topics(options, resolve)
         self.inputs = [
             CameraInput(
-                topics.camera_info_file, topics.camera_info, rectified=is_rectified(topics.image)
+                topics.camera_info_file,
+                topics.camera_info,
+                rectified_topic=topics.image if is_rectified(topics.image) else '',
             )
             for topics in self.topics
         ]

@@ -140,8 +140,8 @@ def _info_topic(bag: BagReader, topic: Topic, named: str, frame: str) -> tuple[s
 
 def _calibration(bag: BagReader, topic: Topic, info_topic: str) -> Camera:
     try:
-        rectified = is_rectified(topic.name)
-        return camera_info.camera_from_info(bag.first(info_topic), rectified=rectified)
+        rectified = topic.name if is_rectified(topic.name) else ''
+        return camera_info.camera_from_info(bag.first(info_topic), rectified_topic=rectified)
     except InputError as error:
         raise InputError(
             f"{bag.path}: topic '{info_topic}': {error}; or give a calibration with "

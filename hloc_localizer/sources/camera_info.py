@@ -34,7 +34,7 @@ class ImageSizeError(InputError):
     """Images are not of the size that their calibration is for."""
 
 
-def camera_from_info(message: Any, *, rectified: bool = False) -> Camera:
+def camera_from_info(message: Any, *, rectified_topic: str = '') -> Camera:
     """
     Make a camera of a ``sensor_msgs/CameraInfo`` of ROS 1 or ROS 2.
 
@@ -42,19 +42,29 @@ def camera_from_info(message: Any, *, rectified: bool = False) -> Camera:
     the message describes the full sensor, see the comments in sensor_msgs/CameraInfo.
 
     :param message: anything with the fields of the message.
-    :param rectified: the image is rectified: its calibration is P, without distortion, instead of
-        K and D.
+    :param rectified_topic: of images that are rectified: their calibration is P, without
+        distortion, instead of K and D.
     :raises InputError: for values that make no camera.
     """
     width, height = int(message.width), int(message.height)
-    if rectified:
-        p = list(message.p if hasattr(message, 'p') else message.P)
-        camera = Camera.from_ros(width, height, [*p[0:3], *p[4:7], *p[8:11]], '', [])
+    if rectified_topic:
+        k_of_p = _matrix_of_p(message, rectified_topic)
+        camera = Camera.from_ros(width, height, k_of_p, '', [])
     else:
         k = message.k if hasattr(message, 'k') else message.K
         d = message.d if hasattr(message, 'd') else message.D
         camera = Camera.from_ros(width, height, list(k), message.distortion_model, list(d))
     return _binned(_cropped(camera, message), message)
+
+
+def _matrix_of_p(message: Any, topic: str) -> list[float]:
+    p = [float(value) for value in (message.p if hasattr(message, 'p') else message.P)]
+    if not (len(p) == 12 and np.all(np.isfinite(p)) and p[0] > 0.0 and p[5] > 0.0):
+        raise InputError(
+            f"camera_info: P is empty or wrong, and it is the calibration of images on '{topic}', "
+            'which are rectified by that name: send P, or name the topic otherwise if they are not'
+        )
+    return [*p[0:3], *p[4:7], *p[8:11]]
 
 
 def _cropped(camera: Camera, message: Any) -> Camera:

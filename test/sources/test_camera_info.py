@@ -65,12 +65,23 @@ def test_the_names_of_ros_1_are_understood() -> None:
     for name in 'kdp':
         setattr(message, name.upper(), message.__dict__.pop(name))
     assert camera_from_info(message) == camera_from_info(info())
-    assert camera_from_info(message, rectified=True).params == (400.0, 410.0, 300.0, 200.0)
+    camera = camera_from_info(message, rectified_topic='image_rect')
+    assert camera.params == (400.0, 410.0, 300.0, 200.0)
 
 
 def test_rectified_images_have_the_calibration_p() -> None:
-    camera = camera_from_info(info(d=[0.1, 0.2, 0.0, 0.0, 0.0]), rectified=True)
+    message = info(d=[0.1, 0.2, 0.0, 0.0, 0.0])
+    camera = camera_from_info(message, rectified_topic='image_rect')
     assert (camera.model, camera.params) == ('PINHOLE', (400.0, 410.0, 300.0, 200.0))
+
+
+@pytest.mark.parametrize('p', [[0.0] * 12, [], [float('nan')] * 12])
+def test_rectified_images_without_p_are_told_what_they_lack(p: list[float]) -> None:
+    assert camera_from_info(info(p=p)).focal_px == 505.0
+    with pytest.raises(
+        InputError, match=r"P is empty or wrong.* on '/left/image_rect'.*send P, or"
+    ):
+        camera_from_info(info(p=p), rectified_topic='/left/image_rect')
 
 
 def test_a_crop_moves_the_principal_point() -> None:
