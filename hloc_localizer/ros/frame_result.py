@@ -66,7 +66,8 @@ class FrameResult:
     stage_ms: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds of each stage, the localizer's among them."""
     state: State | None = None
-    """State of the tracker; None without one, or when no image got as far."""
+    """State of the tracker, also after images that could not be used; None without one, before the
+    first image that got as far, and for an image that was not looked at because of its stamp."""
     bridged: bool = False
     """Whether the pose is carried by odometry, because no image gave one that could enter."""
     odom_from_base: Array | None = None
