@@ -9,29 +9,19 @@ to the same pixels, and hands out the first warning instead.
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
 from hloc_localizer.errors import InputError
+from hloc_localizer.sources.jpeg_repair import repaired
 
 Bytes = NDArray[np.uint8]
 
 _LONGEST_TRAILER = 4096
 """Bytes in which the end marker is looked for; cameras may append some of their own to it."""
-_LONGEST_FILLING = 32
-"""Bytes of any value before a restart marker; webcams are known to add up to ten."""
-
-_READ_AHEAD = 16
-"""Bytes that a decoder may have taken of what follows the data; more were read as data."""
-
-_EXTRANEOUS = re.compile(r'(\d+) extraneous bytes before marker 0x([0-9a-f]{2})')
-_RESTARTS = range(0xD0, 0xD8)
-_END = 0xD9
-_ODD_SCAN = 'Invalid SOS parameters'
-"""Said of some cameras' headers; libjpeg decodes as if the right ones were there."""
+_MOST_REPAIRS = 6
+"""There are three kinds of harmless oddities, and cutting one off may take twice."""
 
 
 def is_jpeg(raw: Bytes) -> bool:
@@ -43,7 +33,7 @@ def ended(raw: Bytes) -> Bytes:
     """Return a JPEG with an end marker: some cameras never write it, or it was cut off."""
     if b'\xff\xd9' in raw[-_LONGEST_TRAILER:].tobytes():
         return raw
-    return np.append(raw, np.array([0xFF, _END], np.uint8))
+    return np.append(raw, np.array([0xFF, 0xD9], np.uint8))
 
 
 def decode_jpeg(raw: Bytes, size: tuple[int, int]) -> NDArray[np.uint8] | None:
@@ -63,38 +53,20 @@ def decode_jpeg(raw: Bytes, size: tuple[int, int]) -> NDArray[np.uint8] | None:
     if (width, height) != size:
         raise InputError('image: the compressed data is damaged: it declares two sizes')
     space = 'GRAY' if colors == 'Gray' else 'BGR'
-    try:
-        pixels = _decoded(raw, space)
-    except ValueError as error:
-        said = str(error)
-        if not _is_harmless(said, raw):
-            problem = said[said.find(': ') + 1 :].strip()
-            raise InputError(f'image: the compressed data is damaged: {problem}') from error
-        pixels = _decoded(raw, space, strict=False)
+    pixels = _decoded(raw, space)
     return pixels[..., 0] if space == 'GRAY' else pixels
 
 
-def _decoded(raw: Bytes, space: str, *, strict: bool = True) -> NDArray[np.uint8]:
-    return np.asarray(simplejpeg.decode_jpeg(raw, space, strict=strict), np.uint8)
-
-
-def _is_harmless(said: str, raw: Bytes) -> bool:
-    """Tell whether the decoder lost nothing; what it says is the first thing that it noticed."""
-    found = _EXTRANEOUS.search(said)
-    if found is None:
-        return _ODD_SCAN in said
-    count, marker = int(found[1]), int(found[2], 16)
-    data = raw.tobytes()
-    if marker in _RESTARTS:
-        return count <= _LONGEST_FILLING and _restarts_in_order(data)
-    if marker == _END:
-        before = data[: data.rfind(b'\xff\xd9')]
-        zeros = len(before) - len(before.rstrip(b'\0'))
-        return count <= zeros <= count + _READ_AHEAD
-    return False
-
-
-def _restarts_in_order(data: bytes) -> bool:
-    """Tell whether no restart marker is missing in the scan of a JPEG that has one."""
-    markers = re.findall(rb'\xff([\xd0-\xd7])', data[data.rfind(b'\xff\xda') :])
-    return all(ord(marker) % 8 == number % 8 for number, marker in enumerate(markers))
+def _decoded(raw: Bytes, space: str) -> NDArray[np.uint8]:
+    """Decode what is whole but for harmless oddities: behind each, nothing else may be wrong."""
+    for _ in range(_MOST_REPAIRS):
+        try:
+            return np.asarray(simplejpeg.decode_jpeg(raw, space, strict=True), np.uint8)
+        except ValueError as error:
+            said = str(error)
+            better = repaired(said, raw.tobytes())
+            if better is None:
+                break
+            raw = np.frombuffer(better, np.uint8)
+    problem = said[said.find(': ') + 1 :].strip()
+    raise InputError(f'image: the compressed data is damaged: {problem}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -184,6 +185,50 @@ def test_an_odd_header_of_a_scan_is_no_damage(lounge_frames: list[Frame]) -> Non
     odd = data.copy()
     odd[_begin(data) - 2] = 0  # the last coefficient of the scan: 63 where it is sequential
     np.testing.assert_array_equal(decode_compressed(odd, 'jpeg'), decode_compressed(data, 'jpeg'))
+
+
+def _odd_scan(data: bytes) -> bytes:
+    """Put the last coefficient of the scan at 0: it is 63 where a JPEG is sequential."""
+    at = _begin(np.frombuffer(data, np.uint8)) - 2
+    return data[:at] + b'\0' + data[at + 1 :]
+
+
+def _filled_once(data: bytes) -> bytes:
+    at = data.index(b'\xff\xd1', _begin(np.frombuffer(data, np.uint8)))
+    return data[:at] + bytes(3) + data[at:]
+
+
+@pytest.mark.parametrize('grey', [False, True])
+@pytest.mark.parametrize('interval', [1, 10, 34, 35])
+def test_oddities_together_change_no_pixel(
+    lounge_frames: list[Frame], grey: bool, interval: int
+) -> None:
+    image = _grey(lounge_frames[0].image) if grey else lounge_frames[0].image
+    data = _encoded(image, QUALITY, 90, RESTARTS, interval).tobytes()
+    odd = _odd_scan(_filled(data))
+    odd = odd[:-2] + bytes(40) + odd[-2:]
+    np.testing.assert_array_equal(decode_compressed(odd, 'jpeg'), decode_compressed(data, 'jpeg'))
+
+
+@pytest.mark.parametrize('odd', [_odd_scan, _filled_once, _filled])
+def test_damage_is_noticed_behind_an_oddity(
+    lounge_frames: list[Frame], odd: Callable[[bytes], bytes]
+) -> None:
+    random = np.random.default_rng(9)
+    options = () if odd is _odd_scan else (RESTARTS, 34)
+    alone = behind = 0
+    for frame in lounge_frames:
+        data = _encoded(frame.image, QUALITY, 90, *options).tobytes()
+        at = int(random.integers(len(data) // 4, len(data) - 6000))
+        lost = data[:at] + data[at + 4000 :]
+        assert 'the compressed data is damaged: ' in _said(odd(lost))
+        for _ in range(12):
+            at = int(random.integers(len(data) // 4, len(data) - 6000))
+            changed = data[:at] + bytes([int(random.integers(255))]) + data[at + 1 :]
+            alone += _said(changed) != ''
+            behind += _said(odd(changed)) != ''
+    assert alone >= 10
+    assert behind >= 0.9 * alone
 
 
 def test_an_unusual_subsampling_is_left_to_opencv(lounge_frames: list[Frame]) -> None:
