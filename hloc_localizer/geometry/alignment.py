@@ -1,4 +1,4 @@
-"""Alignment of points and of trajectories: rigid or with scale, least squares or robust."""
+"""Alignment of points: rigid or with scale, least squares or robust."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hloc_localizer.geometry import transforms
-from hloc_localizer.geometry.trajectory import Trajectory
 
 Array = NDArray[np.float64]
 
@@ -34,11 +33,6 @@ class Alignment:
     def target_from_source(self) -> Array:
         """The (4, 4) matrix; its upper left is ``scale * rotation``, so it is rigid for scale 1."""
         return transforms.transform_from(self.scale * self.rotation, self.translation)
-
-    @property
-    def rmse(self) -> float:
-        """Root mean square residual of the inliers."""
-        return float(np.sqrt(np.mean(self.residuals[self.inliers] ** 2)))
 
     def apply_to_poses(self, poses: ArrayLike) -> Array:
         """Move poses ``source_from_child`` (..., 4, 4) to rigid poses ``target_from_child``."""
@@ -122,36 +116,6 @@ def align_points_robustly(
     if best is None:
         raise ValueError(f'no three points agree on an alignment within {max_error:g}')
     return _refined(best, points, goals, max_error, with_scale)
-
-
-def align_trajectories(
-    source: Trajectory,
-    target: Trajectory,
-    *,
-    with_scale: bool = False,
-    max_error: float | None = None,
-    max_gap_ns: int = 500_000_000,
-) -> Alignment:
-    """
-    Align the positions of two trajectories of one body at the stamps they share.
-
-    The target is interpolated at the source's stamps; source poses outside it are left out.
-
-    :param max_error: align robustly with this inlier distance; None for plain least squares.
-    :param max_gap_ns: the longest interval of the target that is interpolated across.
-    :raises ValueError: for fewer than three shared stamps, or positions on one line.
-    """
-    pairs = [
-        (pose[:3, 3], other[:3, 3])
-        for stamp, pose in zip(source.stamps_ns, source.poses, strict=True)
-        if (other := target.at(int(stamp), max_gap_ns)) is not None
-    ]
-    if len(pairs) < 3:
-        raise ValueError(f'trajectories share {len(pairs)} stamps; alignment needs three or more')
-    first, second = (np.array(positions) for positions in zip(*pairs, strict=True))
-    if max_error is None:
-        return align_points(first, second, with_scale=with_scale)
-    return align_points_robustly(first, second, max_error=max_error, with_scale=with_scale)
 
 
 def _refined(

@@ -161,11 +161,6 @@ class JointLocalization:
         """Whether there is a pose."""
         return self.status is Status.LOCALIZED
 
-    @property
-    def inliers_by_image(self) -> tuple[int, ...]:
-        """How many matches of each image of the newest moment agree."""
-        return tuple(len(pixels) for pixels in self.keypoints)
-
     def of_camera(self, index: int, rig_from_camera: NDArray[np.float64]) -> Localization:
         """
         Return the result for one of the cameras; what is counted is of all images.

@@ -54,16 +54,6 @@ def write_image_features(
     group.create_dataset('image_size', data=np.asarray(local.image_size, np.int64))
 
 
-def read_features(path: Path, name: str) -> LocalFeatures:
-    """
-    Read the features of one image, of ours or of hloc's.
-
-    :raises MapError: when the file or the image is missing or damaged.
-    """
-    with _opened(path) as file:
-        return _local_features(path, file, name)
-
-
 def read_all_features(path: Path) -> dict[str, LocalFeatures]:
     """Read the features of all images, by image name."""
     with _opened(path) as file:

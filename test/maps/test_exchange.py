@@ -65,7 +65,7 @@ def test_half_float_keypoints_of_hloc_without_scales_are_read(tmp_path: Path) ->
         group.create_dataset('descriptors', data=np.ones((256, 2), np.float16))
         group.create_dataset('scores', data=np.array([0.5, 0.25], np.float16))
         group.create_dataset('image_size', data=np.array([640, 480]))
-    features = hloc_files.read_features(tmp_path / 'features.h5', 'db/1.jpg')
+    features = hloc_files.read_all_features(tmp_path / 'features.h5')['db/1.jpg']
     assert features.keypoints.dtype == np.float32
     assert features.keypoints.tolist() == [[1.5, 2.0], [300.0, 4.0]]
     assert features.descriptors.shape == (2, 256)
@@ -90,12 +90,12 @@ def test_damaged_feature_files_are_refused(tmp_path: Path) -> None:
         hloc_files.read_all_features(path)
     hloc_files.write_features(path, {'1.jpg': make_features(30)})
     with pytest.raises(MapError, match=r"'2.jpg/keypoints' is missing"):
-        hloc_files.read_features(path, '2.jpg')
+        hloc_files.read_features_of(path, ['2.jpg'])
     with h5py.File(path, 'a') as file:
         del file['1.jpg/descriptors']
         file['1.jpg'].create_dataset('descriptors', data=np.ones((128, 29), np.float16))
     with pytest.raises(MapError, match=r"'1.jpg' contradict each other"):
-        hloc_files.read_features(path, '1.jpg')
+        hloc_files.read_features_of(path, ['1.jpg'])
 
 
 def test_a_point_cloud_has_the_header_and_records_of_ply(tmp_path: Path) -> None:
