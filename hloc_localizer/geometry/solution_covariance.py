@@ -17,6 +17,8 @@ _PROMISED = 10.0
 """As many matches with just the promised noise are added to what the residuals show of it."""
 _WEIGHT, _SCORE = 0.2693, 0.0961
 """Mean of w^2, and of (w r)^2 of each axis, of normal residuals of unit variance."""
+_LEAST_LEFT = 1e-9
+"""Share of the information in any direction that has to remain without any one part."""
 
 
 def solution_covariance(
@@ -49,7 +51,7 @@ def solution_covariance(
     :param cells: (N,) the part of the scene that each match is in.
     :param moments: (N,) the pose that each belongs to, of several.
     :param ties: (6K, 6K) information on the K poses beside that of the matches.
-    :returns: (6, 6); None where one part alone, or nothing, determines the pose.
+    :returns: (6, 6), positive definite; None where without one part nothing determines the pose.
     """
     count = 1 if ties is None else len(ties) // 6
     ties = np.zeros((6, 6)) if ties is None else ties
@@ -67,19 +69,40 @@ def solution_covariance(
     heavy = jacobians * weights[:, None, None]
     curves = _summed(heavy.transpose(0, 2, 1) @ heavy, place, len(names) * count)
     parts = _spread_out(curves.reshape(len(names), count, 6, 6))
-    matches = parts.sum(axis=0)
-    freedom = max(float((weights**2).sum()) - 3.0 + _WEIGHT * _PROMISED, 1.0)
-    scatter = (0.5 * float((weights**2 * squared).sum()) + _SCORE * _PROMISED) / freedom
+    scatter = _scatter(weights, squared)
+    total = parts.sum(axis=0) + scatter * ties
     try:
-        independent = np.linalg.inv(matches / scatter + ties)[-6:, -6:]
-        without = (matches + scatter * ties)[None] - parts
-        moved = np.linalg.solve(without, slopes.reshape(len(names), -1, 1))[:, -6:, 0]
+        disagreement = _disagreement(total, parts, slopes.reshape(len(names), -1, 1))
+        covariance = scatter * np.linalg.inv(total)[-6:, -6:] + disagreement
+        covariance = 0.5 * (covariance + covariance.T)
+        np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError:
         return None
-    covariance = independent + (len(names) - 1) / len(names) * (moved.T @ moved)
-    if not np.all(np.isfinite(covariance)) or np.any(np.diag(independent) <= 0.0):
-        return None
-    return np.asarray(0.5 * (covariance + covariance.T))
+    return covariance if np.all(np.isfinite(covariance)) else None
+
+
+def _scatter(weights: Array, squared: Array) -> float:
+    """Return the variance of the residuals, as they and what was promised of them tell it."""
+    freedom = max(float((weights**2).sum()) - 3.0 + _WEIGHT * _PROMISED, 1.0)
+    return (0.5 * float((weights**2 * squared).sum()) + _SCORE * _PROMISED) / freedom
+
+
+def _disagreement(total: Array, parts: Array, slopes: Array) -> Array:
+    """
+    Return by how far the last pose moves when each part is left out in turn: the jackknife.
+
+    :param total: (6K, 6K) the curvature of all parts and the ties.
+    :param parts: (G, 6K, 6K) that of each part.
+    :param slopes: (G, 6K, 1) of each part.
+    :returns: (6, 6).
+    :raises numpy.linalg.LinAlgError: where without one of them the poses are not determined.
+    """
+    without = total[None] - parts
+    # Singular but for rounding, a matrix would still be solved with, and the pose said to move by
+    # light years. What remains must hold the poses at least this firmly in every direction.
+    np.linalg.cholesky(without - _LEAST_LEFT * total)
+    moved = np.linalg.solve(without, slopes)[:, -6:, 0]
+    return np.asarray((len(parts) - 1) / len(parts) * (moved.T @ moved))
 
 
 def cell_width(image_width: int, focal_px: float) -> float:

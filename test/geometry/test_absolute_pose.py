@@ -246,11 +246,14 @@ def test_covariance_follows_the_residuals_and_not_what_was_promised_of_them() ->
         ratio = sigmas[promised] / sigmas[1.0]
         assert ratio.min() > 0.7, (promised, ratio)
         assert ratio.max() < 1.4, (promised, ratio)
-    # Few matches that fit well by chance are no reason to promise much more.
+    # Few matches that fit well, as by chance, promise more, an eighth of the variance, but not
+    # all that they seem to: ten more that scatter as promised are supposed.
     few = refined(camera, exact[:8] + 0.01 * noise[:8], points[:8], 1.0)
     jacobian = reprojection_jacobian(camera, few.map_from_camera, points[:8]).reshape(-1, 6)
     promised = np.linalg.inv(jacobian.T @ jacobian)
-    assert (np.diag(few.covariance) > 0.03 * np.diag(promised)).all()
+    ratio = np.diag(few.covariance) / np.diag(promised)
+    assert ratio.min() > 0.1, ratio
+    assert ratio.max() < 0.2, ratio
 
 
 def test_points_that_determine_no_pose_give_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from cameras import CAMERAS
 from numpy.typing import NDArray
 
@@ -94,6 +95,28 @@ def test_a_pose_that_rests_on_one_part_of_the_scene_has_no_covariance() -> None:
     assert solution_covariance(residuals, jacobian, np.zeros(40, np.intp)) is None
     assert solution_covariance(residuals, jacobian, np.arange(40) % 8) is not None
     assert solution_covariance(np.full((40, 2), np.nan), jacobian, np.arange(40)) is None
+
+
+@pytest.mark.parametrize(('most', 'others'), [(12, 1), (50, 2), (200, 2), (50, 3), (20, 6)])
+def test_what_remains_without_a_part_has_to_determine_the_pose(most: int, others: int) -> None:
+    determined = 0
+    for seed in range(30):
+        random = np.random.default_rng(seed)
+        together = 0.05 + random.uniform(-0.03, 0.03, (most, 2))
+        plane = np.concatenate([together, random.uniform(-0.4, 0.4, (others, 2))])
+        depth = random.uniform(2.0, 8.0, (len(plane), 1))
+        points = np.concatenate([plane, np.ones_like(depth)], axis=1) * depth
+        residuals = random.normal(0.0, 1.0, (len(points), 2))
+        jacobian = reprojection_jacobian(CAMERA, np.eye(4), points)
+        cells = np.append(np.zeros(most, np.intp), 1 + np.arange(others))
+        covariance = solution_covariance(residuals, jacobian, cells)
+        if covariance is not None:
+            determined += 1
+            np.linalg.cholesky(covariance)
+            np.testing.assert_array_equal(covariance, covariance.T)
+            assert np.sqrt(covariance.diagonal().max()) < 1e5
+    # Three points are the fewest that a pose can rest on.
+    assert determined == (30 if others >= 3 else 0)
 
 
 def test_a_part_of_the_scene_is_a_direction() -> None:
