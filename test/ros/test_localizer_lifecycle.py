@@ -68,6 +68,32 @@ def test_cleaning_up_frees_the_map(lounge_map: Path, module_environment: dict[st
             assert [one() for one in held] == [None, None]
 
 
+def test_an_inactive_node_keeps_no_network_also_after_another_map_was_loaded(
+    lounge_map: Path,
+    module_environment: dict[str, str],
+    frame_and_camera: tuple[Frame, Camera],
+    tmp_path: Path,
+) -> None:
+    """What a closed localizer lets go of is tested with the front ends."""
+    other = tmp_path / 'other'
+    shutil.copytree(lounge_map, other)
+    frame, camera = frame_and_camera
+    with _node(module_environment, map=lounge_map) as node:
+        _bring_up(node)
+        assert node._configured is not None
+        first = node._configured.floors.present.localizer
+        assert first.localize(frame.image, camera).localized
+        assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+        assert first.closed
+        assert node.set_parameters([Parameter('map', value=str(other))])[0].successful
+        second = node._configured.floors.present.localizer
+        assert second is not first
+        assert second.closed
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        assert not second.closed
+        assert second.localize(frame.image, camera).localized
+
+
 def test_maps_that_are_gone_are_not_changed_to(
     lounge_map: Path,
     module_environment: dict[str, str],
