@@ -26,7 +26,7 @@ GOOD = Evidence(
 
 
 def pose(covariance: np.ndarray) -> RefinedPose:
-    return RefinedPose(np.eye(4), covariance, np.zeros(0), 1.0)
+    return RefinedPose(np.eye(4), covariance)
 
 
 def everywhere(count: int, seed: int = 0) -> np.ndarray:
