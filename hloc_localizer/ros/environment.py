@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib.metadata
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,12 @@ from hloc_localizer.errors import HlocLocalizerError
 
 # Above 101 the ports of DDS run into those that Linux hands to ordinary connections.
 _DOMAINS = range(1, 102)
+
+# Each time another: what is left of a domain in this process, until it is collected, still counts
+# there, and on one host Fast DDS finds nobody beyond some 32 participants of a domain.
+_TURN = itertools.count()
+_APART = 37
+"""Domains between those at which two processes begin whose numbers follow each other."""
 
 
 @contextmanager
@@ -55,8 +62,9 @@ def _this_host_only(distribution: str | None) -> dict[str, str]:
 def _reserved_domain() -> Iterator[int]:
     folder = Path(tempfile.gettempdir()) / f'hloc_localizer_domains_{os.getuid()}'
     folder.mkdir(mode=0o700, exist_ok=True)
-    for offset in _DOMAINS:
-        domain = _DOMAINS[(os.getuid() + os.getpid() + offset) % len(_DOMAINS)]
+    begin = os.getuid() + _APART * os.getpid() + next(_TURN)
+    for offset in range(len(_DOMAINS)):
+        domain = _DOMAINS[(begin + offset) % len(_DOMAINS)]
         with (folder / str(domain)).open('w') as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

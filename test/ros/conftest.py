@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ def module_environment() -> Iterator[dict[str, str]]:
     """Yield variables of a ROS domain that all tests of one file share."""
     with environment.isolated() as variables:
         yield variables
+        gc.collect()  # nodes and contexts in cycles leave the domain only then
 
 
 @pytest.fixture(scope='module')

@@ -11,6 +11,7 @@ import yaml
 
 from hloc_localizer.errors import InputError
 from hloc_localizer.options import Options
+from hloc_localizer.ros.environment import isolated
 from hloc_localizer.ros.launching import given_parameters, log_arguments, parameter_arguments
 from hloc_localizer.ros.map_builder_options import MapBuilderNodeOptions
 from hloc_localizer.ros.options import LocalizerNodeOptions
@@ -176,3 +177,11 @@ def test_the_filters_hear_the_pose_and_each_transform_has_one_source(repository:
         assert all(len(c) == 15 and set(map(type, c)) == {bool} for c in configs)
     assert 'pose0' not in nodes['ekf_odom']
     assert 'pose0_rejection_threshold' not in nodes['ekf_map']
+
+
+def test_one_process_gets_another_domain_each_time() -> None:
+    domains = []
+    for _ in range(3):
+        with isolated() as variables:
+            domains.append(variables['ROS_DOMAIN_ID'])
+    assert len(set(domains)) == 3
