@@ -159,10 +159,12 @@ def _judge(mutant: Mutant, truth: Truth, name: str, outcome: Outcome) -> None:
     for number, answer in enumerate(mutant.answers):
         result = answer.result
         wrong = [truth.wrong(frame, camera) for frame, camera in answer.cameras()]
-        # Odometry that moves as a robot can is believed where the image gives no pose.
-        carried_off = result.bridged and 'odometry' in mutant.mutated
-        if wrong and all(wrong) and carried_off:
-            outcome.counts['carried off by wrong odometry (an image besides)'] += 1
+        # Odometry that moves as a robot can is believed where the image gives no pose, and so is
+        # the mounting that TF told for the very first pose.
+        believed = [told for told in ('odometry', 'tf:') if told in mutant.mutated]
+        if wrong and all(wrong) and result.bridged and believed:
+            what = believed[0].rstrip(':')
+            outcome.counts[f'carried off by what {what} told (an image besides)'] += 1
         elif wrong and all(wrong):
             outcome.failures.append(f'{name}: image {number}: {wrong[0]}')
         explained = result.detail and '\n' not in result.detail
