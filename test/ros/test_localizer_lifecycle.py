@@ -138,7 +138,9 @@ def manager(
 ) -> Iterator[tuple[Client, Callable[[int], bool]]]:
     """Yield a client and what changes the state of an unconfigured node."""
     client = Client(module_environment)
-    with node_process(NODE, module_environment, {'map': lounge_map, 'autostart': False}) as process:
+    # On a busy machine a call must not end by its own timeout before the node is stopped.
+    parameters = {'map': lounge_map, 'autostart': False, 'relocalize_timeout_s': 60.0}
+    with node_process(NODE, module_environment, parameters) as process:
 
         def change(transition: int) -> bool:
             request = ChangeState.Request(transition=Transition(id=transition))
@@ -185,6 +187,6 @@ def test_a_call_that_waits_is_answered_when_the_node_stops(
     assert not future.done()
     for transition in ending:
         assert change(transition)
-    wait_until(future.done, 2.0, 'the answer')
+    wait_until(future.done, 10.0, 'the answer')
     assert not future.result().success
     assert future.result().message == 'the node was deactivated, or its map changed'
