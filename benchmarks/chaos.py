@@ -26,6 +26,7 @@ from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
 from benchmarks.node_client import NodeClient
+from hloc_localizer.evaluation.metrics import FALSE_FIX_DEG, FALSE_FIX_M
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.ros import messages
@@ -33,7 +34,6 @@ from hloc_localizer.sources import Frame
 
 ANSWER_S = 20.0
 AGAIN_S = 2.0
-WRONG_M, WRONG_DEG = 0.5, 10.0
 _NAME = '/hloc_localizer'
 _CHANGES: tuple[tuple[str, object], ...] = (
     ('map', 'x' * 5000),
@@ -200,7 +200,7 @@ class Chaos:
         metres, radians = transforms.pose_distance(
             self._truth, messages.pose_from_message(message.pose)
         )
-        self._report.wrong += bool(metres > WRONG_M or np.degrees(radians) > WRONG_DEG)
+        self._report.wrong += bool(metres > FALSE_FIX_M or np.degrees(radians) > FALSE_FIX_DEG)
 
     def _call(self, name: str, request: Any) -> Future[Any]:
         self._report.steps[name] += 1

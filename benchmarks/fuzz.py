@@ -28,6 +28,7 @@ from benchmarks.map_mutations import MAP_MUTATIONS, MapMutation, bare_copy
 from benchmarks.recordings import add_data_argument, recordings
 from benchmarks.virtual_rigs import TWO_CAMERAS, one_camera
 from hloc_localizer.errors import HlocLocalizerError, MapError
+from hloc_localizer.evaluation.metrics import FALSE_FIX_DEG, FALSE_FIX_M
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.trajectory import Trajectory
 from hloc_localizer.localization import Localizer
@@ -39,7 +40,6 @@ from hloc_localizer.sources.tum import read_tum
 if TYPE_CHECKING:
     from benchmarks.message_fuzzer import Mutant
 
-WRONG_M, WRONG_DEG = 0.5, 10.0
 TWO_EVERY = 4
 """Of this many mutants one is a moment of two cameras."""
 _SHOWN = 20
@@ -94,7 +94,7 @@ class Truth:
         assert reference is not None
         metres, radians = transforms.pose_distance(reference, map_from_camera)
         degrees = float(np.degrees(radians))
-        if metres <= WRONG_M and degrees <= WRONG_DEG:
+        if metres <= FALSE_FIX_M and degrees <= FALSE_FIX_DEG:
             return ''
         return f'pose wrong by {metres:.2f} m, {degrees:.1f} deg'
 
@@ -159,12 +159,12 @@ def _judge(mutant: Mutant, truth: Truth, name: str, outcome: Outcome) -> None:
     for number, answer in enumerate(mutant.answers):
         result = answer.result
         wrong = [truth.wrong(frame, camera) for frame, camera in answer.cameras()]
-        # Odometry that moves as a robot can is believed where the image gives no pose, and so is
-        # the mounting that TF told for the very first pose.
-        believed = [told for told in ('odometry', 'tf:') if told in mutant.mutated]
-        if wrong and all(wrong) and result.bridged and believed:
-            what = believed[0].rstrip(':')
-            outcome.counts[f'carried off by what {what} told (an image besides)'] += 1
+        # Odometry that moves as a robot can is believed where the image gives no pose.
+        carried_off = result.bridged and 'odometry' in mutant.mutated
+        if wrong and all(wrong) and carried_off:
+            outcome.counts['carried off by wrong odometry (an image besides)'] += 1
+        elif wrong and all(wrong) and _as_mounted_before(mutant, number, truth):
+            outcome.counts['right by the mounting that TF told before (an image besides)'] += 1
         elif wrong and all(wrong):
             outcome.failures.append(f'{name}: image {number}: {wrong[0]}')
         explained = result.detail and '\n' not in result.detail
@@ -177,6 +177,20 @@ def _judge(mutant: Mutant, truth: Truth, name: str, outcome: Outcome) -> None:
     cameras = f' with {len(result.views)} of two' if len(mutant.answers[0].views) > 1 else ''
     what = 'localized' if result.reason is Reason.NONE else f'refused: {result.reason.value}'
     outcome.counts[f'{kind}{cameras}, {what}'] += 1
+
+
+def _as_mounted_before(mutant: Mutant, number: int, truth: Truth) -> bool:
+    """
+    Tell whether a pose that odometry carries is right by the mounting told for the mutated image.
+
+    A wrong mounting turns the base by as much, and nothing but a change of it contradicts.
+    """
+    answer, told = mutant.answers[number], mutant.answers[len(mutant.answers) // 2].mountings
+    base = answer.result.map_from_base
+    if base is None or not answer.result.bridged:
+        return False
+    seen = zip(answer.views, told, strict=True)
+    return any(not truth.wrong(view.frame, base @ mounting) for view, mounting in seen)
 
 
 def fuzz_maps(path: Path, truth: Truth, count: int, seed: int) -> Outcome:

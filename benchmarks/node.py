@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from benchmarks.recordings import add_data_argument, recordings
 from benchmarks.targets import Row, at_least, at_most, table
 from hloc_localizer.demo import processes
+from hloc_localizer.evaluation.metrics import FALSE_FIX_DEG, FALSE_FIX_M
+from hloc_localizer.evaluation.nees import pose_error, pose_nees
 from hloc_localizer.geometry import transforms
-from hloc_localizer.geometry.covariance import pose_error
 from hloc_localizer.localization.inflation import CHI_SQUARED
 from hloc_localizer.ros import environment
 from hloc_localizer.sources.tum import read_tum
@@ -33,7 +34,6 @@ from hloc_localizer.sources.tum import read_tum
 Array = NDArray[np.float64]
 
 IMAGES = '/camera/image_raw'
-FALSE_FIX_M, FALSE_FIX_DEG = 0.5, 10.0
 
 
 @dataclass(frozen=True)
@@ -144,11 +144,10 @@ def _judge(heard: dict[str, Any], bag: Path) -> Played:
         if 'pose' not in image:
             errors.append((np.inf, np.inf))
             continue
-        pose, covariance = np.array(image['pose']), np.array(image['covariance'])
-        metres, radians = transforms.pose_distance(pose, expected)
+        error = pose_error(np.array(image['pose']), expected)
+        metres, radians = np.linalg.norm(error[:3]), np.linalg.norm(error[3:])
         errors.append((float(metres), float(np.degrees(radians))))
-        error = pose_error(pose, expected)
-        nees.append(float(error @ np.linalg.solve(covariance, error)))
+        nees.append(pose_nees(error, np.array(image['covariance']))[2])
     metres, degrees = np.array(errors).T
     latencies = [float(answer['values']['latency_ms']) for answer in heard['answers']]
     corrections = np.array([t['pose'] for t in heard['transforms'] if t['child'] == 'odom'])

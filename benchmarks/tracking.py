@@ -27,6 +27,7 @@ from benchmarks.recordings import add_data_argument, build_lounge, recordings
 from benchmarks.targets import Row, at_least, at_most, table
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.evaluation import Evaluation, References
+from hloc_localizer.evaluation.metrics import FALSE_FIX_DEG, FALSE_FIX_M
 from hloc_localizer.evaluation.run import evaluate_source
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
@@ -41,7 +42,6 @@ from hloc_localizer.sources import SourceOptions, open_source
 from hloc_localizer.sources.frame import Frame
 
 STEP_NS = 200_000_000
-FALSE_FIX_M, FALSE_FIX_DEG = 0.5, 10.0
 SPANS = (1, 5, 20, 40)
 """Frames between two poses that the odometry is compared over."""
 

@@ -25,6 +25,7 @@ from benchmarks.recordings import add_data_argument, recordings
 from benchmarks.targets import Row, at_least, at_most, table
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.evaluation import References
+from hloc_localizer.evaluation.metrics import FALSE_FIX_DEG, FALSE_FIX_M
 from hloc_localizer.evaluation.run import localize_frames
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.alignment import Alignment, align_points_robustly
@@ -36,7 +37,6 @@ from hloc_localizer.sources import SourceOptions, open_source
 from hloc_localizer.sources.frame import Frame
 from hloc_localizer.sources.tum import read_tum
 
-FALSE_FIX_M, FALSE_FIX_DEG = 0.5, 10.0
 TRUE_FOCAL_PX = 495.5
 VIDEO_RATE_HZ = 5.0
 

@@ -68,30 +68,8 @@ def assemble(
     :param before: parts of the same map, whose ``map -> odom`` and ``initialpose`` go on.
     """
     stream = _stream(around, options, loaded.localizer) if options.track else None
-    initial_pose = (
-        before.initial_pose
-        if before is not None
-        else InitialPose(
-            transforms_lookup=around.transforms,
-            map_frame=map_frame,
-            odom_frame=options.odom_frame,
-            base_frame=options.base_frame,
-            timeout_s=options.prior_timeout_s,
-        )
-    )
-    map_to_odom = (
-        before.map_to_odom
-        if before is not None
-        else MapToOdom(
-            send=around.send_transform,
-            now_ns=lambda: int(around.node.get_clock().now().nanoseconds),
-            map_frame=map_frame,
-            odom_frame=options.odom_frame,
-            tolerance_s=options.tf_tolerance_s,
-            max_age_s=options.tf_max_age_s,
-            smoothing_s=options.tf_smoothing_s,
-        )
-    )
+    initial_pose = before.initial_pose if before else _initial_pose(around, options, map_frame)
+    map_to_odom = before.map_to_odom if before else _map_to_odom(around, options, map_frame)
     processor = FrameProcessor(
         localizer=loaded.localizer,
         transforms_lookup=around.transforms,
@@ -117,6 +95,30 @@ def assemble(
         ),
     )
     return Parts(active, initial_pose, map_to_odom, stream)
+
+
+def _initial_pose(
+    around: Surroundings, options: LocalizerNodeOptions, map_frame: str
+) -> InitialPose:
+    return InitialPose(
+        transforms_lookup=around.transforms,
+        map_frame=map_frame,
+        odom_frame=options.odom_frame,
+        base_frame=options.base_frame,
+        timeout_s=options.prior_timeout_s,
+    )
+
+
+def _map_to_odom(around: Surroundings, options: LocalizerNodeOptions, map_frame: str) -> MapToOdom:
+    return MapToOdom(
+        send=around.send_transform,
+        now_ns=lambda: int(around.node.get_clock().now().nanoseconds),
+        map_frame=map_frame,
+        odom_frame=options.odom_frame,
+        tolerance_s=options.tf_tolerance_s,
+        max_age_s=options.tf_max_age_s,
+        smoothing_s=options.tf_smoothing_s,
+    )
 
 
 def _stream(around: Surroundings, options: LocalizerNodeOptions, localizer: Localizer) -> Stream:

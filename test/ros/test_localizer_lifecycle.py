@@ -187,6 +187,6 @@ def test_a_call_that_waits_is_answered_when_the_node_stops(
     assert not future.done()
     for transition in ending:
         assert change(transition)
-    wait_until(future.done, 10.0, 'the answer')
+    wait_until(future.done, 2.0, 'the answer')
     assert not future.result().success
     assert future.result().message == 'the node was deactivated, or its map changed'
