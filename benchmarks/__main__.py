@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+from hloc_localizer.freed_memory import keep_freed_memory
+
 _MODULES = {
     'lounge': 'lounge',
     'tracking': 'tracking',
@@ -30,6 +32,7 @@ def main(arguments: list[str]) -> int:
     if name not in _MODULES:
         print(f"benchmark '{name}' is not known; known: {', '.join(_MODULES)}", file=sys.stderr)
         return 2
+    keep_freed_memory()  # as the programs that are measured do
     try:
         module = importlib.import_module(f'benchmarks.{_MODULES[name]}')
     except ModuleNotFoundError as error:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from hloc_localizer import __version__
 from hloc_localizer.errors import HlocLocalizerError
+from hloc_localizer.freed_memory import keep_freed_memory
 
 _COMMANDS = ('build', 'align', 'merge', 'prune', 'localize', 'evaluate', 'calibrate', 'info',
              'verify', 'import_map', 'export', 'weights', 'demo', 'replay', 'regress')  # fmt: skip
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: 0 done; 1 the work failed; 2 bad input or usage; 130 interrupted.
     """
     verbose = False
+    keep_freed_memory()
     try:
         arguments = _parser().parse_args(argv)
         verbose = arguments.verbose

@@ -12,6 +12,7 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
 from hloc_localizer.errors import HlocLocalizerError
+from hloc_localizer.freed_memory import keep_freed_memory
 
 
 class _ClosableNode(Protocol):
@@ -41,6 +42,7 @@ def run_node(
     :param args: command line, None takes the one of the process.
     :returns: exit status: the node's own, or 1 or 2 as the error that ended it says.
     """
+    keep_freed_memory()
     node: _NodeT | None = None
     try:
         rclpy.init(args=args)
