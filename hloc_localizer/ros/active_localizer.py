@@ -24,13 +24,13 @@ from hloc_localizer.ros.failure_recorder import FailureRecorder
 from hloc_localizer.ros.frame_processor import FrameProcessor
 from hloc_localizer.ros.frame_result import FrameResult
 from hloc_localizer.ros.image_silence import ImageSilence
-from hloc_localizer.ros.image_times import ImageTimes, Timing
 from hloc_localizer.ros.initial_pose import InitialPose
 from hloc_localizer.ros.latest_moment import LatestMoment
 from hloc_localizer.ros.map_to_odom import MapToOdom
 from hloc_localizer.ros.options import LocalizerNodeOptions
 from hloc_localizer.ros.publishers import LocalizerPublishers
 from hloc_localizer.ros.received_image import Images, ReceivedImage, ms_since, received_at
+from hloc_localizer.ros.stamp_times import StampTimes, Timing
 from hloc_localizer.ros.transform_lookup import TransformTree
 
 Array = NDArray[np.float64]
@@ -97,7 +97,7 @@ class ActiveLocalizer:
         )
         self._waiting: list[tuple[float, Future[FrameResult]]] = []
         self._waiting_lock = threading.Lock()
-        self._times = ImageTimes()
+        self._times = StampTimes()
         self._epoch = self._epoch_of_stream = 0
         self._epoch_lock = threading.Lock()
         """Held while anything of an epoch is published, so that none of it comes later. The

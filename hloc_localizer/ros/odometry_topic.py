@@ -16,7 +16,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry import transforms
 from hloc_localizer.ros import messages
-from hloc_localizer.ros.image_times import ImageTimes, Timing
+from hloc_localizer.ros.stamp_times import StampTimes, Timing
 from hloc_localizer.ros.transform_lookup import LARGEST_M, TransformTree
 
 Array = NDArray[np.float64]
@@ -40,7 +40,7 @@ class TreeWithOdometry(TransformTree):
         self._frames = (odom_frame, base_frame)
         self._topic = topic
         self._node = node
-        self._times = ImageTimes()
+        self._times = StampTimes()
         self._changed = threading.Condition()
         self._stamps_ns: list[int] = []
         self._poses: list[Array] = []

@@ -1,4 +1,4 @@
-"""Which images are of the present time: one stamp that is wrong is no jump, several may be one."""
+"""Which stamps are of the present time: a single wrong one is no jump, several may be one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _BACK_NS = 1_000_000_000
-"""Images of one camera overtake each other by no more than this."""
+"""Messages of one sender overtake each other by no more than this."""
 
 _AHEAD_NS = 60_000_000_000
 """A stamp may be so far ahead of the one before, and ..."""
@@ -18,14 +18,14 @@ _AHEAD_RATE = 10
 """... further by so many times the time that passed since: recordings are played fast."""
 
 _IN_A_ROW = 5
-"""Images that agree on another time before it is believed."""
+"""Messages that agree on another time before it is believed."""
 
 _APART_NS = 1_000_000_000
-"""Cameras that are further apart than this are told of."""
+"""Senders that are further apart than this are told of."""
 
 
 class Timing(enum.Enum):
-    """What the stamp of an image says."""
+    """What a stamp says."""
 
     PRESENT = 'present'
     UNSTAMPED = 'unstamped'
@@ -37,7 +37,7 @@ class Timing(enum.Enum):
 
 @dataclass(frozen=True)
 class _Stamp:
-    """The newest image of a camera."""
+    """The newest message of a sender."""
 
     stamp_ns: int
     heard: float
@@ -47,12 +47,12 @@ class _Stamp:
         return -_BACK_NS <= stamp_ns - self.stamp_ns <= _AHEAD_NS + passed_ns
 
 
-class ImageTimes:
+class StampTimes:
     """
-    Judges the stamp of every image that arrives.
+    Judges the stamp of every message that arrives: of the images of cameras, or of odometry.
 
-    A camera is compared with itself: one that is late, or whose clock went wrong, never makes the
-    time of the others jump. Between two images of another time none of the old one may come.
+    A sender is compared with itself: one that is late, or whose clock went wrong, never makes the
+    time of the others jump. Between two messages of another time none of the old one may come.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,55 +73,55 @@ class ImageTimes:
             self._late_ns: dict[int, int] = {}
             self._in_a_row = 0
 
-    def judge(self, stamp_ns: int, camera: int = 0) -> Timing:
+    def judge(self, stamp_ns: int, sender: int = 0) -> Timing:
         """
-        Take the stamp of an image that arrived.
+        Take the stamp of a message that arrived.
 
-        :param camera: the number of the camera that took it.
+        :param sender: the number of who sent it.
         """
         if stamp_ns <= 0:
             return Timing.UNSTAMPED
         with self._lock:
             now = self._clock()
-            last = self._last.get(camera)
+            last = self._last.get(sender)
             newest_ns = max((one.stamp_ns for one in self._last.values()), default=stamp_ns)
-            self._late_ns[camera] = newest_ns - stamp_ns
+            self._late_ns[sender] = newest_ns - stamp_ns
             if last is None or last.is_followed_by(stamp_ns, now):
-                self._go_on(stamp_ns, camera, now)
+                self._go_on(stamp_ns, sender, now)
                 return Timing.PRESENT
-            return self._another_time(stamp_ns, camera, now, last)
+            return self._another_time(stamp_ns, sender, now, last)
 
-    def behind_ns(self, stamp_ns: int, camera: int = 0) -> int:
-        """Return how much older a stamp is than the newest of its camera."""
+    def behind_ns(self, stamp_ns: int, sender: int = 0) -> int:
+        """Return how much older a stamp is than the newest of its sender."""
         with self._lock:
-            last = self._last.get(camera)
+            last = self._last.get(sender)
             return 0 if last is None else last.stamp_ns - stamp_ns
 
     def late_s(self) -> dict[int, float]:
-        """Return the cameras whose last image was older than what another had sent, by how much."""
+        """Return who sent last what was older than what another had sent, and by how much."""
         with self._lock:
             return {
-                camera: late_ns * 1e-9
-                for camera, late_ns in self._late_ns.items()
+                sender: late_ns * 1e-9
+                for sender, late_ns in self._late_ns.items()
                 if late_ns > _APART_NS
             }
 
-    def _go_on(self, stamp_ns: int, camera: int, now: float) -> None:
+    def _go_on(self, stamp_ns: int, sender: int, now: float) -> None:
         self._elsewhere.clear()
         self._in_a_row = 0
-        last = self._last.get(camera)
+        last = self._last.get(sender)
         newest_ns = stamp_ns if last is None else max(stamp_ns, last.stamp_ns)
-        self._last[camera] = _Stamp(newest_ns, now)
+        self._last[sender] = _Stamp(newest_ns, now)
 
-    def _another_time(self, stamp_ns: int, camera: int, now: float, last: _Stamp) -> Timing:
-        """Count the images that agree on a time which is not that of those before."""
-        before = self._elsewhere.get(camera)
+    def _another_time(self, stamp_ns: int, sender: int, now: float, last: _Stamp) -> Timing:
+        """Count the messages that agree on a time which is not that of those before."""
+        before = self._elsewhere.get(sender)
         grows = before is None or stamp_ns > before.stamp_ns
         agrees = grows and (before is None or before.is_followed_by(stamp_ns, now))
         self._in_a_row = self._in_a_row + 1 if agrees else 1
-        self._elsewhere[camera] = _Stamp(stamp_ns, now)
+        self._elsewhere[sender] = _Stamp(stamp_ns, now)
         if self._in_a_row < _IN_A_ROW:
             return Timing.ELSEWHERE
         self._last = {}
-        self._go_on(stamp_ns, camera, now)
+        self._go_on(stamp_ns, sender, now)
         return Timing.JUMPED_BACK if stamp_ns < last.stamp_ns else Timing.PRESENT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
-from hloc_localizer.ros.image_times import ImageTimes, Timing
+from hloc_localizer.ros.stamp_times import StampTimes, Timing
 
 SECOND = 1_000_000_000
 BEGIN = 1_700_000_000 * SECOND
@@ -17,7 +17,7 @@ class _Cameras:
 
     def __init__(self) -> None:
         self.now = 50.0
-        self.times = ImageTimes(clock=lambda: self.now)
+        self.times = StampTimes(clock=lambda: self.now)
 
     def take(self, seconds: float, camera: int = 0) -> Timing:
         return self.times.judge(BEGIN + round(seconds * SECOND), camera)
