@@ -163,8 +163,6 @@ def _judge(mutant: Mutant, truth: Truth, name: str, outcome: Outcome) -> None:
         carried_off = result.bridged and 'odometry' in mutant.mutated
         if wrong and all(wrong) and carried_off:
             outcome.counts['carried off by wrong odometry (an image besides)'] += 1
-        elif wrong and all(wrong) and _as_mounted_before(mutant, number, truth):
-            outcome.counts['right by the mounting that TF told before (an image besides)'] += 1
         elif wrong and all(wrong):
             outcome.failures.append(f'{name}: image {number}: {wrong[0]}')
         explained = result.detail and '\n' not in result.detail
@@ -177,20 +175,6 @@ def _judge(mutant: Mutant, truth: Truth, name: str, outcome: Outcome) -> None:
     cameras = f' with {len(result.views)} of two' if len(mutant.answers[0].views) > 1 else ''
     what = 'localized' if result.reason is Reason.NONE else f'refused: {result.reason.value}'
     outcome.counts[f'{kind}{cameras}, {what}'] += 1
-
-
-def _as_mounted_before(mutant: Mutant, number: int, truth: Truth) -> bool:
-    """
-    Tell whether a pose that odometry carries is right by the mounting told for the mutated image.
-
-    A wrong mounting turns the base by as much, and nothing but a change of it contradicts.
-    """
-    answer, told = mutant.answers[number], mutant.answers[len(mutant.answers) // 2].mountings
-    base = answer.result.map_from_base
-    if base is None or not answer.result.bridged:
-        return False
-    seen = zip(answer.views, told, strict=True)
-    return any(not truth.wrong(view.frame, base @ mounting) for view, mounting in seen)
 
 
 def fuzz_maps(path: Path, truth: Truth, count: int, seed: int) -> Outcome:

@@ -131,6 +131,15 @@ class PoseTracker:
         """Whether the last poses of the whole map spoke against the prediction."""
         return self._rival is not None
 
+    def doubt(self) -> None:
+        """
+        Publish nothing until a pose agrees: what the estimate was made with has become doubtful.
+
+        It still tells where to look, and several poses in a row overrule it as they do any other.
+        """
+        if self._state.has_pose:
+            self._state = State.LOST
+
     def suppose(self, estimate: PoseEstimate) -> None:
         """
         Take a person's word for the pose at the last image (``initialpose``).

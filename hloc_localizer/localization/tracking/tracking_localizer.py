@@ -17,6 +17,7 @@ from hloc_localizer.localization.mounted_image import MountedImage
 from hloc_localizer.localization.result import Localization, Reason, Status, refused
 from hloc_localizer.localization.tracking.estimate import PoseEstimate
 from hloc_localizer.localization.tracking.moment_search import MomentSearch
+from hloc_localizer.localization.tracking.mountings import Mountings
 from hloc_localizer.localization.tracking.options import TrackingOptions
 from hloc_localizer.localization.tracking.pose_tracker import Fix, PoseTracker, State, Verdict
 from hloc_localizer.localization.tracking.recent_moments import RecentMoments
@@ -96,6 +97,7 @@ class TrackingLocalizer:
         self._quick_front_end = localizer.quick_front_end(self.options.max_image_size)
         self._threads = NumericThreads.for_one_operation(localizer.options.threads)
         self._recent = RecentMoments(localizer, self.options)
+        self._mountings = Mountings()
         self._searched_ns: int | None = None
         self._stamps_ns: dict[str, int] = {}
         self._at_last_image: PoseTracker | None = None
@@ -104,6 +106,7 @@ class TrackingLocalizer:
         """Forget the stream: time jumped back."""
         self.tracker.reset()
         self._recent.clear()
+        self._mountings.reset()
         self._searched_ns = None
         self._stamps_ns = {}
         self._at_last_image = None
@@ -134,6 +137,7 @@ class TrackingLocalizer:
         """
         self.tracker = before.tracker
         self.tracker.options = self.options
+        self._mountings = before._mountings
         self._searched_ns = before._searched_ns
         self._stamps_ns = before._stamps_ns
 
@@ -198,6 +202,9 @@ class TrackingLocalizer:
             stale = refused(Reason.STALE, {})
             return TrackedFrame(self.tracker.state, stale, False, Reason.STALE, None, None)
         self._stamps_ns.update({one.name: stamp_ns for one in images})
+        if self._mountings.have_jumped(images, stamp_ns):
+            self.tracker.doubt()
+            self._recent.clear()
         with self._threads:
             quick = self._quick_front_end if self._quick_look_suffices(stamp_ns) else None
             views, failed = self._search.prepare(images, quick)
