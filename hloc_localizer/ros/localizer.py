@@ -38,9 +38,10 @@ from hloc_localizer.ros.setting_service import SettingService
 NODE_NAME = 'hloc_localizer'
 
 _CHANGEABLE = (
-    'map', 'localization.', 'track', 'relocalize_timeout_s', 'stale_after_s', 'record_failures',
+    'map', 'localization.', 'track', 'tracking.', 'relocalize_timeout_s', 'stale_after_s',
+    'record_failures', 'record_failures_most', 'record_failures_mb',
 )  # fmt: skip
-"""Parameters, and beginnings of their names, that may change while the node is configured."""
+"""Parameters, and groups of them (with a dot), that may change while the node is configured."""
 
 _DIAGNOSTICS_PERIOD_S = 1.0
 _ADAPT_PERIOD_S = 0.5

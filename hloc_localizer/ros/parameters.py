@@ -68,14 +68,16 @@ def check_change(
 
     :param options: the options whose leaves are the node's parameters.
     :param fixed_because: empty, or why and until when the options cannot be changed now.
-    :param changeable: beginnings of the names of those that can be changed all the same.
+    :param changeable: names of those that can be changed all the same; one that ends with a dot
+        is a group of them.
     """
     known = {leaf.name for leaf in options.leaves()}
     changed = {p.name: p.value for p in parameters if p.name in known}
     if not changed:
         return SetParametersResult(successful=True)
-    fixed = [name for name in changed if fixed_because and not name.startswith(changeable)]
-    if fixed:
+    groups = tuple(name for name in changeable if name.endswith('.'))
+    fixed = [name for name in changed if name not in changeable and not name.startswith(groups)]
+    if fixed_because and fixed:
         reason = f"parameter '{fixed[0]}' cannot change now: {fixed_because}"
         return SetParametersResult(successful=False, reason=reason)
     try:

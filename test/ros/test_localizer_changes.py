@@ -29,8 +29,10 @@ from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.maps.store import RUNTIME_NAME
 from hloc_localizer.ros import environment, messages, tf
+from hloc_localizer.ros.options import LocalizerNodeOptions
 from hloc_localizer.sources import Frame
 
+CHANGEABLE = ('map', 'track', 'relocalize_timeout_s', 'stale_after_s')
 ODOM_FROM_BASE = transforms.transform_from(np.eye(3), [1.0, 2.0, 0.0])
 
 
@@ -183,9 +185,13 @@ def test_options_of_localizing_change_at_once_and_structure_does_not(robot: Robo
     assert not refused.successful
     assert _set(robot, 'localization.accept.min_inliers', 14).successful
     assert _localized(robot)
-    result = _set(robot, 'base_frame', 'other')
-    assert not result.successful
-    assert 'deactivate and clean up' in result.reason
+    changeable = ('localization.', 'tracking.', 'record_failures')
+    for leaf in LocalizerNodeOptions().leaves():
+        if leaf.name.startswith(changeable) or leaf.name in CHANGEABLE:
+            continue
+        result = _set(robot, leaf.name, 'other' if leaf.type is str else leaf.value)
+        assert not result.successful, leaf.name
+        assert 'deactivate and clean up' in result.reason
 
 
 def test_failures_are_kept_from_when_a_folder_is_given(
