@@ -152,6 +152,19 @@ class ActiveLocalizer:
             self._initial_pose.clear()
             self._queue.clear()
 
+    def take_over(self, before: ActiveLocalizer) -> None:
+        """
+        Go on with the stream of another one, which is closed: its images may have ended with it.
+
+        No image may have been received yet.
+        """
+        with self._epoch_lock:
+            self._times = before._times
+            self._epoch, self._epoch_of_stream = before._epoch, before._epoch_of_stream
+            self._last_stamp_ns = before._last_stamp_ns
+            self._state = before._state
+            self._silence = before._silence
+
     def close(self) -> None:
         """Finish the image in work and stop."""
         self._queue.close()

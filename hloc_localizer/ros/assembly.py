@@ -50,6 +50,7 @@ class Parts:
     def take_over(self, before: Parts) -> None:
         """Go on where others, which are closed now, were in the same map."""
         if self.stream is not None and before.stream is not None:
+            self.active.take_over(before.active)
             self.stream.take_over(before.stream)
 
 

@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
 from diagnostic_msgs.msg import DiagnosticStatus
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from robot import NODE, Odometry, Robot, corrections
 from ros_process import Client, Heard, node_process, wait_until
 from tf2_msgs.msg import TFMessage
@@ -121,6 +123,21 @@ def test_a_robot_that_drives_blindly_is_lost_wherever_it_ends(
     assert message.startswith('lost: the last pose that an image gave is')
     assert not watched.goes_on()
     assert len(watched.robot.poses) == poses
+
+
+def test_a_pose_is_lost_also_where_parameters_changed_since_the_last_image(
+    watched: Watched,
+) -> None:
+    change = Parameter('tracking.gate', value=22.0).to_parameter_msg()
+    request = SetParameters.Request(parameters=[change])
+    service = '/hloc_localizer/set_parameters'
+    assert watched.robot.client.call(SetParameters, service, request).results[0].successful
+    assert watched.goes_on()
+    for metres in (1.5, -1.5):
+        watched.odometry.drive(metres)
+    time.sleep(STALE_AFTER_S + 0.3)
+    assert watched.report()[2]['state'] == 'lost'
+    assert not watched.goes_on()
 
 
 def test_a_robot_that_stands_keeps_its_pose(watched: Watched) -> None:
