@@ -264,7 +264,12 @@ def _as_part_of_stream(
             covariance=tracked.body.covariance,
             bridged=not tracked.entered,
         )
-    return found if tracked.entered else _refused(found, tracked.reason)
+    if tracked.entered:
+        return found
+    refused = _refused(found, tracked.reason)
+    return (
+        replace(refused, detail=f'{refused.detail}; {tracked.doubt}') if tracked.doubt else refused
+    )
 
 
 def _with_views(

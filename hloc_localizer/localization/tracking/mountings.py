@@ -31,20 +31,26 @@ class Mountings:
         """Forget all of them."""
         self._last = {}
 
-    def have_jumped(self, images: Sequence[MountedImage], stamp_ns: int) -> bool:
+    def jump(self, images: Sequence[MountedImage], stamp_ns: int) -> str:
         """
-        Take the mountings of a moment; tell whether one moved faster than a camera can.
+        Take the mountings of a moment; tell which moved faster than a camera can.
 
         :param stamp_ns: of the moment; no older than the one before.
+        :returns: a line for a person; empty when none did.
         """
-        jumped = False
+        jumps = []
         for one in images:
             before = self._last.get(one.name)
             self._last[one.name] = stamp_ns, one.body_from_camera
-            if before is not None:
-                seconds = (stamp_ns - before[0]) * 1e-9
-                metres, radians = transforms.pose_distance(before[1], one.body_from_camera)
-                too_far = metres > _M + _M_PER_S * seconds
-                too_much = np.degrees(radians) > _DEG + _DEG_PER_S * seconds
-                jumped |= bool(too_far or too_much)
-        return jumped
+            if before is None:
+                continue
+            seconds = (stamp_ns - before[0]) * 1e-9
+            metres, radians = transforms.pose_distance(before[1], one.body_from_camera)
+            degrees = float(np.degrees(radians))
+            if metres > _M + _M_PER_S * seconds or degrees > _DEG + _DEG_PER_S * seconds:
+                name = f' of {one.name}' if one.name else ''
+                jumps.append(
+                    f'the mounting{name} jumped by {metres:.2f} m, {degrees:.0f} deg in TF: '
+                    'what was found with the other one is doubtful'
+                )
+        return '; '.join(jumps)

@@ -56,6 +56,8 @@ class TrackedFrame:
     """The images, and how they were searched for; None for a stale moment."""
     earlier: tuple[RecordedMoment, ...] | None = ()
     """The moments that were solved together with it; None: too large to be remembered."""
+    doubt: str = ''
+    """Why what was known before is doubtful, in a line for a person; empty when it is not."""
 
     @property
     def inliers(self) -> Mapping[str, int]:
@@ -202,7 +204,8 @@ class TrackingLocalizer:
             stale = refused(Reason.STALE, {})
             return TrackedFrame(self.tracker.state, stale, False, Reason.STALE, None, None)
         self._stamps_ns.update({one.name: stamp_ns for one in images})
-        if self._mountings.have_jumped(images, stamp_ns):
+        jump = self._mountings.jump(images, stamp_ns)
+        if jump:
             self.tracker.doubt()
             self._recent.clear()
         with self._threads:
@@ -231,7 +234,7 @@ class TrackingLocalizer:
         if verdict in (Verdict.ENTERED, Verdict.JUMPED):
             self._recent.clear()
         mounting = views[0].body_from_camera if views else images[0].body_from_camera
-        return self._frame(found, verdict, mounting, recorded)
+        return dataclasses.replace(self._frame(found, verdict, mounting, recorded), doubt=jump)
 
     def _go_back_to(self, stamp_ns: int) -> int | None:
         """Undo what was carried on beyond an image that comes late; return the time before it."""
