@@ -21,6 +21,7 @@ _MODULES = {
     'endurance': 'endurance',
     'unknown': 'unknown',
     'memory': 'memory',
+    'jpeg': 'damaged_jpeg',
 }
 
 

@@ -1,11 +1,14 @@
-"""What the lounge benchmark must reach, and its numbers as Markdown tables."""
+"""Numbers beside their targets, as tables and JSON; what the lounge benchmark must reach."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -124,6 +127,31 @@ def table(rows_: Sequence[Row]) -> str:
     lines += [f'| {r.what} | {r.target} | {r.measured} | {marks[r.reached]} |' for r in rows_]
     machine = f'{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}'
     return '\n'.join([*lines, '', f'Machine: {machine}.'])
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--json``, which :func:`finish` takes as its output."""
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all numbers')
+
+
+def finish(
+    rows_: Sequence[Row],
+    *further: str,
+    measured: dict[str, Any] | None = None,
+    output: Path | None = None,
+) -> int:
+    """
+    Print what was measured, and end a benchmark.
+
+    :param further: tables that follow the one of the targets.
+    :param measured: all numbers, for JSON.
+    :param output: file for them; None writes none.
+    :returns: 1 when a target was missed, else 0.
+    """
+    print('\n'.join([table(rows_), *further]))
+    if output is not None:
+        output.write_text(json.dumps(measured, indent=2) + '\n', encoding='utf-8')
+    return 1 if any(row.reached is False for row in rows_) else 0
 
 
 def stages(measured: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.damaged_jpeg import damage_all, judge_whole, table_by, time_decoding
 from benchmarks.foreign_load import ForeignLoad
-from benchmarks.targets import comparison, rows, table
+from benchmarks.targets import Row, comparison, finish, rows, table
+from hloc_localizer.sources import Frame
 
 
 def measured(front_end: str, matcher: str, latency_ms: float) -> dict[str, Any]:
@@ -55,6 +58,16 @@ def test_the_row_for_the_page_holds_the_numbers() -> None:
     assert len(heading.split('|')) == len(row.split('|'))
     for text in ('xfeat, lightglue', '99.0 %', '1.10 cm, 0.21 deg', '250 / 250 ms', '11.0 MB'):
         assert text in row
+
+
+@pytest.mark.parametrize(('reached', 'status'), [(True, 0), (None, 0), (False, 1)])
+def test_a_benchmark_ends_with_its_tables_its_numbers_and_its_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], reached: bool | None, status: int
+) -> None:
+    found, numbers = [Row('a', '', '1', True), Row('b', '', '2', reached)], {'a': 1, 'b': 2}
+    assert finish(found, '| more |', measured=numbers, output=tmp_path / 'all.json') == status
+    assert capsys.readouterr().out == f'{table(found)}\n| more |\n'
+    assert json.loads((tmp_path / 'all.json').read_text(encoding='utf-8')) == numbers
 
 
 @pytest.mark.parametrize(
@@ -103,3 +116,29 @@ def test_what_other_processes_took_of_the_cores_is_all_but_ones_own() -> None:
     core_seconds = (time.monotonic() - begin) * (os.cpu_count() or 1)
     assert (everything - others) * core_seconds == pytest.approx(0.3, abs=0.1)
     assert -0.1 < others < 1.1
+
+
+def test_damaged_pictures_are_told_from_whole_ones(lounge_frames: list[Frame]) -> None:
+    outcomes, passed = damage_all(lounge_frames[:3], count=3, seed=1)
+    assert damage_all(lounge_frames[:3], count=3, seed=1)[0] == outcomes
+    damaged = [one for one in outcomes if not one.same]
+    assert len(damaged) >= 0.9 * len(outcomes)  # bits may change what nobody sees
+    warned = [one for one in damaged if one.warned and 'restart' not in one.kind]
+    assert len(warned) >= 0.5 * len(outcomes) * 0.8
+    assert all(one.refused for one in warned)
+    assert 0 < len(passed) == sum(not one.refused for one in damaged)
+    heading, _, *lines = table_by('damage', outcomes).strip().splitlines()
+    assert len(lines) == 5
+    assert all(len(line.split('|')) == len(heading.split('|')) for line in lines)
+    assert sum(int(line.split('|')[5]) for line in lines) == len(damaged) - len(passed)
+
+
+def test_whole_pictures_of_every_kind_pass_and_are_timed(lounge_frames: list[Frame]) -> None:
+    image = np.ascontiguousarray(lounge_frames[0].image[:121, :203])
+    counts = judge_whole([image])
+    assert counts.pop('pictures') >= 8
+    assert counts == {'refused': 0, 'other_pixels': 0}
+    for name, times in time_decoding([image], rounds=3).items():
+        assert name.startswith('203x121, ')
+        assert 0.0 < times.opencv < 100.0
+        assert 0.0 < times.ours < 100.0
