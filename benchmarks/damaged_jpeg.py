@@ -54,6 +54,7 @@ from hloc_localizer.sources.image_codec import decode_compressed
 from hloc_localizer.sources.jpeg import decode_jpeg, ended
 
 _LEVELS = 8
+"""By which a pixel is brighter or darker, or edges around it stronger or weaker on average."""
 _MUCH = 0.2
 """Share of a picture above which it differs, or has other edges."""
 _WHOLE_EVERY, _PHOTOGRAPHS = 6, 2
@@ -109,11 +110,13 @@ def main(given: Sequence[str] | None = None) -> int:
         camera = source.cameras[frames[0].camera_name]
         references = References.read(data / 'lounge' / 'query.camera.tum')
         localizer = Localizer(Map.load(arguments.map))
-        errors = [
-            _error(localizer.localize(image, camera).map_from_camera, references.find(frame))
-            for frame, image in passed
-        ]
-        rows += _rows_of_poses(errors)
+        recorded = [(frame, frame.image) for frame in frames]
+        for name, pictures in (('as recorded', recorded), ('damaged, passed', passed)):
+            errors = [
+                _error(localizer.localize(image, camera).map_from_camera, references.find(frame))
+                for frame, image in pictures
+            ]
+            rows += _rows_of_poses(name, errors)
     measured = {
         'damaged': [asdict(outcome) for outcome in outcomes],
         'whole': whole,
@@ -295,18 +298,19 @@ def _rows(
             yield at_most(f"{name}: time beside OpenCV's", one.ours / one.opencv, _MOST_TIME)
 
 
-def _rows_of_poses(errors: Sequence[tuple[float, float] | None]) -> Iterator[Row]:
-    """Judge the poses that were found for what passed."""
+def _rows_of_poses(name: str, errors: Sequence[tuple[float, float] | None]) -> Iterator[Row]:
     poses = [error for error in errors if error is not None]
-    yield Row(f'localized of {len(errors)} that passed', '', str(len(poses)), None)
+    yield Row(f'{name}, of {len(errors)}: localized', '', str(len(poses)), None)
     false = sum(metres > FALSE_FIX_M or degrees > FALSE_FIX_DEG for metres, degrees in poses)
-    yield at_most(f'poses off by {FALSE_FIX_M} m or {FALSE_FIX_DEG:.0f} deg', false, 0, 'd')
+    off = f'{FALSE_FIX_M} m or {FALSE_FIX_DEG:.0f} deg'
+    yield at_most(f'{name}: poses off by more than {off}', false, 0, 'd')
     if poses:
         near = sum(metres <= _NEAR_M and degrees <= _NEAR_DEG for metres, degrees in poses)
-        name = f'poses within {_NEAR_M} m, {_NEAR_DEG:.0f} deg [%]'
-        yield Row(name, '', f'{100 * near / len(poses):.1f}', None)
+        what = f'{name}: poses within {_NEAR_M} m, {_NEAR_DEG:.0f} deg [%]'
+        yield Row(what, '', f'{100 * near / len(poses):.1f}', None)
         metres, degrees = np.max(poses, axis=0)
-        yield Row('largest errors of a pose', '', f'{metres * 100:.1f} cm, {degrees:.2f} deg', None)
+        shown = f'{metres * 100:.1f} cm, {degrees:.2f} deg'
+        yield Row(f'{name}: largest errors of a pose', '', shown, None)
 
 
 def table_by(what: str, outcomes: Sequence[Outcome]) -> str:
@@ -315,8 +319,8 @@ def table_by(what: str, outcomes: Sequence[Outcome]) -> str:
 
     :param what: ``kind`` or ``damage``.
     """
-    heading = [what, 'data changed', 'damaged', 'libjpeg warns', 'refused', 'passed: warned of',
-               'differs', 'other edges', 'refused though not damaged']  # fmt: skip
+    heading = [what, 'data changed', 'damaged', 'libjpeg warns', 'refused', 'passed',
+               'though libjpeg warns', 'and differs', 'and has other edges']  # fmt: skip
     lines = ['', '| ' + ' | '.join(heading) + ' |', '|---' * len(heading) + '|']
     for name in dict.fromkeys(getattr(outcome, what) for outcome in outcomes):
         rows = [outcome for outcome in outcomes if getattr(outcome, what) == name]
@@ -327,10 +331,10 @@ def table_by(what: str, outcomes: Sequence[Outcome]) -> str:
             len(bad),
             sum(one.warned for one in bad),
             len(bad) - len(passed),
+            len(passed),
             sum(one.warned for one in passed),
             sum(one.changed > _MUCH for one in passed),
             sum(one.edges > _MUCH for one in passed),
-            sum(one.refused for one in rows if one.same),
         ]
         lines.append(f'| {name} | ' + ' | '.join(map(str, counts)) + ' |')
     return '\n'.join(lines)
