@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +72,10 @@ class _Rival:
     """(4, 4) where the last of them that counts was taken."""
     counted_ns: int
     """When."""
+    began_ns: int
+    """Stamp of the first of them, ..."""
+    images: int = 1
+    """... and how many there are, also of one view."""
 
 
 class PoseTracker:
@@ -211,7 +214,7 @@ class PoseTracker:
             self._estimate = self._estimate.moved(motion, noise)
         if self._rival is not None:
             moved = self._rival.estimate.moved(motion, noise)
-            self._rival = dataclasses.replace(self._rival, estimate=moved)
+            self._rival = replace(self._rival, estimate=moved)
 
     def _forget_what_became_too_uncertain(self) -> None:
         if self._rival is not None and self._uncertain(self._rival.estimate):
@@ -267,26 +270,41 @@ class PoseTracker:
             jumped = self._proven
             self._enter(rival.estimate)
             return Verdict.JUMPED if jumped else Verdict.ENTERED
+        if self._state.has_pose and self._is_contradicted_by(rival):
+            self._state = State.LOST
         return Verdict.DISAGREES if self._proven else Verdict.WAITS
+
+    def _is_contradicted_by(self, rival: _Rival) -> bool:
+        """Tell whether poses of the whole map have long put the body elsewhere, moved or not."""
+        assert self._estimate is not None
+        assert self._stamp_ns is not None
+        ours, theirs = self._estimate.map_from_body, rival.estimate.map_from_body
+        metres, radians = transforms.pose_distance(ours, theirs)
+        options = self.options
+        far = metres > options.max_position_sigma_m
+        elsewhere = far or np.degrees(radians) > options.max_rotation_sigma_deg
+        long = self._stamp_ns - rival.began_ns >= _CONTRADICTED_NS
+        return bool(elsewhere and long and rival.images >= options.confirmations)
 
     def _joined(self, rival: _Rival | None, fix: Fix) -> _Rival:
         """Count a pose with those before it, if it agrees and shows something new."""
         pose, stamp_ns = fix.estimate.map_from_body, self._stamp_ns
         assert stamp_ns is not None
+        alone = _Rival(self._measured(fix), fix.witnesses, pose, stamp_ns, stamp_ns)
         if rival is None or not self._agrees(rival.estimate, fix):
-            return _Rival(self._measured(fix), fix.witnesses, pose, stamp_ns)
+            return alone
+        rival = replace(rival, images=rival.images + 1)
+        alone = replace(alone, began_ns=rival.began_ns, images=rival.images)
         if fix.since_ns is not None and fix.since_ns <= rival.counted_ns:
             # It holds what was counted before, and more.
-            count = max(rival.count, fix.witnesses)
-            return _Rival(self._measured(fix), count, pose, stamp_ns)
+            return replace(alone, count=max(rival.count, fix.witnesses))
         metres, radians = transforms.pose_distance(rival.counted, pose)
         options = self.options
         far = metres >= options.confirm_after_m
         if not (far or np.degrees(radians) >= options.confirm_after_deg):
-            alone = _Rival(self._measured(fix), fix.witnesses, pose, stamp_ns)
             return alone if fix.witnesses > rival.count else rival
         estimate = rival.estimate.corrected(self._measured(fix))
-        return _Rival(estimate, rival.count + fix.witnesses, pose, stamp_ns)
+        return replace(alone, estimate=estimate, count=rival.count + fix.witnesses)
 
     def _certain_enough(self, first: PoseEstimate, fix: Fix) -> bool:
         wider = np.sqrt(self.options.network_errors) if fix.by_network else 1.0
@@ -303,6 +321,10 @@ class PoseTracker:
             return 1
         return self.options.first_confirmations
 
+
+_CONTRADICTED_NS = 1_000_000_000
+"""So long may poses that agree with each other put the body elsewhere than where it is published.
+They may all be of one view, which is no reason to believe them, but reason enough to be silent."""
 
 _USELESS = 8.0
 """An estimate so many times less certain than a published one helps no search."""

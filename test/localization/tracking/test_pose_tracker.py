@@ -227,6 +227,40 @@ def test_odometry_that_jumps_is_not_followed() -> None:
     assert robot.good() is Verdict.ENTERED
 
 
+@pytest.mark.parametrize(
+    ('metres', 'yaw_deg', 'state'),
+    [(0.8, 0.0, State.LOST), (0.0, 90.0, State.LOST), (0.2, 1.0, State.DEGRADED)],
+)
+def test_odometry_that_begins_anew_nearby_makes_a_robot_that_stands_silent(
+    metres: float, yaw_deg: float, state: State
+) -> None:
+    """Too little for a jump. One view is no reason to believe it, but to doubt what it denies."""
+    robot = Robot()
+    for _ in range(3):
+        robot.good()
+    moved = robot.truth @ pose(metres, yaw_deg) @ transforms.invert(robot.truth)
+    robot.map_from_odom = transforms.invert(moved) @ robot.map_from_odom
+    states = []
+    for _ in range(20):
+        assert robot.step(fix(robot.truth), metres=0.0) is Verdict.DISAGREES
+        states.append(robot.tracker.state)
+    assert states == [State.DEGRADED] * 5 + [state] * 15  # a second
+    assert (robot.tracker.published is None) == (state is State.LOST)
+    verdicts = [robot.good() for _ in range(OPTIONS.confirmations)]
+    assert verdicts[-1] in (Verdict.JUMPED, Verdict.ENTERED)
+    assert robot.tracker.state is State.LOCALIZED
+    assert robot.error_m() < 0.02
+
+
+def test_poses_elsewhere_that_do_not_agree_with_each_other_leave_the_prediction() -> None:
+    robot = Robot()
+    robot.good()
+    for index in range(20):
+        where = pose(3.0 + index % 2, 40.0 * (index % 2))
+        assert robot.step(fix(where), metres=0.0) is Verdict.DISAGREES
+        assert robot.tracker.state is State.DEGRADED
+
+
 def test_an_older_stamp_changes_nothing() -> None:
     robot = Robot()
     robot.good()
