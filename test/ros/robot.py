@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
-from ros_process import Client, Heard, wait_until
+from rclpy.qos import ReliabilityPolicy
+from ros_process import Client, Heard, clean_node_process, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 
 from hloc_localizer.geometry import transforms
@@ -44,11 +47,19 @@ class Robot:
         self.diagnostics = client.listen(DiagnosticArray, '/diagnostics')
 
     def wait_for_node(self) -> None:
-        """Wait until the node is active and its topics are connected."""
+        """Wait until the node is active, its topics are connected, and no image can be lost."""
         wait_until(
             lambda: self._images.get_subscription_count() and len(self.diagnostics),
             STARTING_S,
             'the node to become active',
+        )
+        wait_until(self._is_heard_reliably, 5.0, 'the node to ask for reliable images')
+
+    def _is_heard_reliably(self) -> bool:
+        topic = self._images.topic_name
+        return all(
+            info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+            for info in self.client.node.get_subscriptions_info_by_topic(topic)
         )
 
     def send_info(self, camera: Camera | None = None, **changes: Any) -> None:
@@ -98,16 +109,42 @@ class Robot:
         return found[0]
 
 
+@contextmanager
+def robot_with_node(
+    environment: dict[str, str], frame: Frame, camera: Camera, /, **parameters: object
+) -> Iterator[Robot]:
+    """
+    Run a localizer node, and a robot beside it that has told its calibration.
+
+    At the end the node must stop without any error; the robot leaves even where it does not.
+
+    :param environment: variables of the ROS domain.
+    :param frame: what the camera of the robot sees.
+    :param parameters: of the node.
+    """
+    with (
+        closing(Client(environment)) as client,
+        clean_node_process(NODE, environment, parameters),
+    ):
+        robot = Robot(client, frame, camera)
+        robot.wait_for_node()
+        robot.send_info()
+        yield robot
+
+
 class Odometry:
     """Sends ``odom -> base_link`` at 50 Hz, of a robot that stands or drives straight on."""
 
     def __init__(self, client: Client) -> None:
-        """Begin at rest."""
+        """Begin at rest, and give it time to be heard by a node that runs."""
         self.metres_per_s = 0.0
         self.metres = 0.0
         self.on = True
         self._broadcaster = tf.TransformBroadcaster(client.node)
         self._timer = client.node.create_timer(0.02, self._send)
+        hears_it = self._broadcaster.pub_tf.get_subscription_count
+        wait_until(hears_it, 5.0, 'somebody who hears odometry')
+        time.sleep(0.2)
 
     def drive(self, metres: float, metres_per_s: float = 1.0) -> None:
         """Drive so far, back if negative, and stand."""

@@ -75,6 +75,20 @@ def node_process(
         running.output = process.communicate()[0] or ''
 
 
+@contextmanager
+def clean_node_process(
+    module: str,
+    environment: dict[str, str],
+    parameters: dict[str, object],
+    remappings: Sequence[str] = (),
+) -> Iterator[NodeProcess]:
+    """Run a node as ``node_process`` does; asked to end, it must do so without any error."""
+    with node_process(module, environment, parameters, remappings) as process:
+        yield process
+        assert process.stop() == 0
+        assert 'Traceback' not in process.output, process.output
+
+
 @dataclass
 class Heard:
     """The messages of one topic with the steady time of their arrival."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS 2')
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from robot import NODE, Robot
-from ros_process import Client, node_process, wait_until
+from ros_process import Client, clean_node_process, wait_until
 from sensor_msgs.msg import CameraInfo
 
 from hloc_localizer.errors import InputError
@@ -57,11 +58,14 @@ def test_a_calibration_sent_once_before_the_node_began_is_heard(
     lounge_map: Path, frame_and_camera: tuple[Frame, Camera], ros_environment: dict[str, str]
 ) -> None:
     arguments = [part for rule in REMAPPINGS for part in ('-r', rule)]
-    client = Client(ros_environment, cli_args=['--ros-args', *arguments])
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    infos = client.node.create_publisher(CameraInfo, 'camera_info', latched)
-    infos.publish(_of_rectified(frame_and_camera[1]))
-    with node_process(NODE, ros_environment, {'map': lounge_map}, REMAPPINGS) as process:
+    with ExitStack() as stack:
+        client = Client(ros_environment, cli_args=['--ros-args', *arguments])
+        stack.callback(client.close)
+        infos = client.node.create_publisher(CameraInfo, 'camera_info', latched)
+        infos.publish(_of_rectified(frame_and_camera[1]))
+        parameters = {'map': lounge_map}
+        stack.enter_context(clean_node_process(NODE, ros_environment, parameters, REMAPPINGS))
         robot = Robot(client, *frame_and_camera)
         robot.wait_for_node()
         wait_until(lambda: infos.get_subscription_count() == 2, 5.0, 'a latched subscription')
@@ -76,8 +80,6 @@ def test_a_calibration_sent_once_before_the_node_began_is_heard(
         wait_until(
             lambda: "is of 'other_camera'" in robot.diagnosis('inputs').message, 5.0, 'a doubt'
         )
-        assert process.stop() == 0
-    client.close()
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2')
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from robot import NODE, STARTING_S
-from ros_process import Client, node_process, wait_until
+from ros_process import Client, clean_node_process, wait_until
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from hloc_localizer.errors import InputError
@@ -127,7 +127,6 @@ def robot(
     module_environment: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[TwoCameras]:
-    client = Client(module_environment)
     failures = tmp_path_factory.mktemp('failures')
     parameters = {
         'map': lounge_map,
@@ -138,15 +137,15 @@ def robot(
         'track': request.param,
         'record_failures': failures,
     }
-    with node_process(NODE, module_environment, parameters) as process:
+    with (
+        closing(Client(module_environment)) as client,
+        clean_node_process(NODE, module_environment, parameters),
+    ):
         robot = TwoCameras(client, shared_data / 'data' / 'lounge')
         robot.failures = failures
         robot.wait_for_node()
         robot.send_infos()
         yield robot
-        assert process.stop(signal.SIGINT) == 0
-        assert 'Traceback' not in process.output, process.output
-    client.close()
 
 
 def test_two_cameras_are_localized_together(robot: TwoCameras) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +19,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from robot import BASE_FROM_CAMERA, CAMERA_FRAME, NODE, Robot
-from ros_process import Client, node_process, wait_until
+from robot import BASE_FROM_CAMERA, CAMERA_FRAME, Robot, robot_with_node
+from ros_process import wait_until
 from std_srvs.srv import SetBool
 from tf2_msgs.msg import TFMessage
 
@@ -40,17 +39,12 @@ ODOM_FROM_BASE = transforms.transform_from(np.eye(3), [1.0, 2.0, 0.0])
 def _running(
     lounge_map: Path, frame_and_camera: tuple[Frame, Camera], **parameters: object
 ) -> Iterator[Robot]:
-    with environment.isolated() as variables:
-        client = Client(variables)
-        given = {'map': lounge_map, 'tf_timeout_s': 0.05, **parameters}
-        with node_process(NODE, variables, given) as process:
-            robot = Robot(client, *frame_and_camera)
-            robot.wait_for_node()
-            robot.send_info()
-            yield robot
-            assert process.stop(signal.SIGINT) == 0
-            assert 'Traceback' not in process.output, process.output
-        client.close()
+    given = {'map': lounge_map, 'tf_timeout_s': 0.05, **parameters}
+    with (
+        environment.isolated() as variables,
+        robot_with_node(variables, *frame_and_camera, **given) as robot,
+    ):
+        yield robot
 
 
 @pytest.fixture(scope='module')

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from robot import NODE, STARTING_S, Robot
-from ros_process import Client, node_process, wait_until
+from robot import NODE, STARTING_S, Robot, robot_with_node
+from ros_process import Client, clean_node_process, node_process, wait_until
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
@@ -34,15 +34,9 @@ def robot(
     frame_and_camera: tuple[Frame, Camera],
     module_environment: dict[str, str],
 ) -> Iterator[Robot]:
-    client = Client(module_environment)
-    parameters = {'map': lounge_map, 'tf_timeout_s': 0.05, 'relocalize_timeout_s': 2.0}
-    with node_process(NODE, module_environment, parameters) as process:
-        robot = Robot(client, *frame_and_camera)
-        robot.wait_for_node()
+    times: dict[str, object] = {'tf_timeout_s': 0.05, 'relocalize_timeout_s': 2.0}
+    with robot_with_node(module_environment, *frame_and_camera, map=lounge_map, **times) as robot:
         yield robot
-        assert process.stop(signal.SIGINT) == 0
-        assert 'Traceback' not in process.output, process.output
-    client.close()
 
 
 @pytest.fixture(autouse=True)
@@ -181,6 +175,7 @@ def test_stamps_of_another_time_are_reported(robot: Robot) -> None:
             found.append(robot.answer_to(image)['status'])
         return found
 
+    assert robot.answer_to(robot.image())['status'] == 'localized'
     assert answers(1000) == ['refused'] * 4 + ['localized']
     assert "behind the node's clock" in robot.diagnosis('inputs').message
     assert answers(0) == ['refused'] * 4 + ['localized']
@@ -253,9 +248,11 @@ def test_an_initialpose_is_a_prior_and_a_broken_one_is_ignored(robot: Robot) -> 
 def test_a_lifecycle_manager_can_bring_the_node_up_down_and_up_again(
     lounge_map: Path, frame_and_camera: tuple[Frame, Camera], ros_environment: dict[str, str]
 ) -> None:
-    client = Client(ros_environment)
     parameters = {'map': lounge_map, 'autostart': False}
-    with node_process(NODE, ros_environment, parameters) as process:
+    with (
+        closing(Client(ros_environment)) as client,
+        clean_node_process(NODE, ros_environment, parameters),
+    ):
         robot = Robot(client, *frame_and_camera)
 
         def change(transition: int) -> bool:
@@ -274,9 +271,6 @@ def test_a_lifecycle_manager_can_bring_the_node_up_down_and_up_again(
             wait_until(
                 lambda: not client.node.count_subscribers('/image'), 5.0, 'the end of listening'
             )
-        assert process.stop() == 0
-        assert 'Traceback' not in process.output, process.output
-    client.close()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ pytest.importorskip('rclpy', reason='needs ROS 2')
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from robot import BASE_FROM_CAMERA, CAMERA_FRAME, NODE, Robot
-from ros_process import Client, node_process, wait_until
+from robot import BASE_FROM_CAMERA, CAMERA_FRAME, Robot, robot_with_node
+from ros_process import wait_until
 from tf2_msgs.msg import TFMessage
 
 from hloc_localizer.geometry.camera import Camera
@@ -34,12 +33,8 @@ def robot(
     frame_and_camera: tuple[Frame, Camera],
     module_environment: dict[str, str],
 ) -> Iterator[Robot]:
-    client = Client(module_environment)
-    with node_process(NODE, module_environment, {'map': lounge_map}) as process:
-        robot = Robot(client, *frame_and_camera)
-        robot.wait_for_node()
-        robot.send_info()
-        broadcaster = tf.StaticTransformBroadcaster(client.node)
+    with robot_with_node(module_environment, *frame_and_camera, map=lounge_map) as robot:
+        broadcaster = tf.StaticTransformBroadcaster(robot.client.node)
         broadcaster.sendTransform(
             [
                 messages.transform_message('odom', 'base_link', 0, np.eye(4)),
@@ -47,12 +42,7 @@ def robot(
             ]
         )
         time.sleep(0.5)
-        try:
-            yield robot
-            assert process.stop(signal.SIGINT) == 0
-            assert 'Traceback' not in process.output, process.output
-        finally:
-            client.close()
+        yield robot
 
 
 def _set(robot: Robot, *changes: tuple[str, object]) -> list[SetParametersResult]:

@@ -6,7 +6,7 @@ import gc
 import shutil
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from robot import NODE, STARTING_S
-from ros_process import Client, node_process, wait_until
+from ros_process import Client, clean_node_process, wait_until
 from std_srvs.srv import SetBool, Trigger
 
 from hloc_localizer.geometry.camera import Camera
@@ -137,10 +137,12 @@ def manager(
     lounge_map: Path, module_environment: dict[str, str]
 ) -> Iterator[tuple[Client, Callable[[int], bool]]]:
     """Yield a client and what changes the state of an unconfigured node."""
-    client = Client(module_environment)
     # On a busy machine a call must not end by its own timeout before the node is stopped.
     parameters = {'map': lounge_map, 'autostart': False, 'relocalize_timeout_s': 60.0}
-    with node_process(NODE, module_environment, parameters) as process:
+    with (
+        closing(Client(module_environment)) as client,
+        clean_node_process(NODE, module_environment, parameters),
+    ):
 
         def change(transition: int) -> bool:
             request = ChangeState.Request(transition=Transition(id=transition))
@@ -148,9 +150,6 @@ def manager(
             return bool(response.success)
 
         yield client, change
-        assert process.stop() == 0
-        assert 'Traceback' not in process.output, process.output
-    client.close()
 
 
 def test_calls_of_a_node_that_is_not_active_are_answered(

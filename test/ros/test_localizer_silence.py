@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ pytest.importorskip('rclpy', reason='needs ROS 2')
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from robot import NODE, Odometry, Robot, corrections
-from ros_process import Client, Heard, node_process, wait_until
+from robot import Odometry, Robot, corrections, robot_with_node
+from ros_process import Heard, wait_until
 from tf2_msgs.msg import TFMessage
 
 from hloc_localizer.geometry.camera import Camera
@@ -52,23 +51,15 @@ def watched(
     frame_and_camera: tuple[Frame, Camera],
     module_environment: dict[str, str],
 ) -> Iterator[Watched]:
-    client = Client(module_environment)
-    parameters = {
+    parameters: dict[str, object] = {
         'map': lounge_map,
         'tf_timeout_s': 0.1,
         'stale_after_s': STALE_AFTER_S,
         'tracking.drift.position_after_1m': 0.1,
         'tracking.max_position_sigma_m': 0.15,  # passed after two metres
     }
-    with node_process(NODE, module_environment, parameters) as process:
-        robot = Robot(client, *frame_and_camera)
-        watched = Watched(robot, Odometry(client), client.listen(TFMessage, '/tf'))
-        robot.wait_for_node()
-        robot.send_info()
-        yield watched
-        assert process.stop(signal.SIGINT) == 0
-        assert 'Traceback' not in process.output, process.output
-    client.close()
+    with robot_with_node(module_environment, *frame_and_camera, **parameters) as robot:
+        yield Watched(robot, Odometry(robot.client), robot.client.listen(TFMessage, '/tf'))
 
 
 @pytest.fixture(autouse=True)

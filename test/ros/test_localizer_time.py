@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -17,8 +16,8 @@ pytest.importorskip('rclpy', reason='needs ROS 2')
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from robot import NODE, Odometry, Robot, corrections
-from ros_process import Client, node_process, wait_until
+from robot import Odometry, Robot, corrections, robot_with_node
+from ros_process import Client, wait_until
 from tf2_msgs.msg import TFMessage
 
 from hloc_localizer.geometry.camera import Camera
@@ -54,19 +53,11 @@ def watched(
     frame_and_camera: tuple[Frame, Camera],
     module_environment: dict[str, str],
 ) -> Iterator[Watched]:
-    client = Client(module_environment)
-    parameters = {'map': lounge_map, 'tf_timeout_s': 0.1}
-    with node_process(NODE, module_environment, parameters) as process:
-        robot = Robot(client, *frame_and_camera)
-        odometry = Odometry(client)
-        watched = Watched(robot, client.listen(TFMessage, '/tf'))
-        robot.wait_for_node()
-        robot.send_info()
-        yield watched
+    parameters: dict[str, object] = {'map': lounge_map, 'tf_timeout_s': 0.1}
+    with robot_with_node(module_environment, *frame_and_camera, **parameters) as robot:
+        odometry = Odometry(robot.client)
+        yield Watched(robot, robot.client.listen(TFMessage, '/tf'))
         del odometry
-        assert process.stop(signal.SIGINT) == 0
-        assert 'Traceback' not in process.output, process.output
-    client.close()
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
-from robot import NODE, STARTING_S, Robot
-from ros_process import Client, node_process, wait_until
+from robot import NODE, STARTING_S, robot_with_node
+from ros_process import node_process, wait_until
 
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.maps import Map, write_map
@@ -39,14 +39,7 @@ def test_whoever_allows_it_gets_poses_in_units(
     frame_and_camera: tuple[Frame, Camera],
     ros_environment: dict[str, str],
 ) -> None:
-    client = Client(ros_environment)
-    parameters = {'map': unscaled_map, 'allow_unscaled': True}
-    with node_process(NODE, ros_environment, parameters) as process:
-        robot = Robot(client, *frame_and_camera)
-        robot.wait_for_node()
-        robot.send_info()
+    parameters: dict[str, object] = {'map': unscaled_map, 'allow_unscaled': True}
+    with robot_with_node(ros_environment, *frame_and_camera, **parameters) as robot:
         assert robot.answer_to(robot.image())['status'] == 'localized'
         wait_until(lambda: len(robot.poses), 2.0, 'a pose')
-        assert process.stop() == 0
-        assert 'Traceback' not in process.output, process.output
-    client.close()
