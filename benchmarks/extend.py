@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.recordings import add_data_argument, build_lounge, recordings
-from benchmarks.targets import Row, at_least, at_most, table
+from benchmarks.targets import Row, at_least, at_most, finish
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.evaluation import Evaluation, References
 from hloc_localizer.evaluation.run import evaluate_source
@@ -64,9 +64,7 @@ def main(given: Sequence[str] | None = None) -> int:
         before = _evaluate(path, lounge)
         after = _evaluate(work / 'extended', lounge)
         errors = _errors(Map.load(work / 'extended'), lounge)
-    found = list(_rows(before, after, errors, seconds))
-    print(table(found))
-    return 1 if any(row.reached is False for row in found) else 0
+    return finish(list(_rows(before, after, errors, seconds)))
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:

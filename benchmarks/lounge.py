@@ -13,7 +13,6 @@ imported again and compared. The last lines are the row of the table in ``docs/f
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.recordings import add_data_argument, recordings
-from benchmarks.targets import comparison, rows, stages, table
+from benchmarks.targets import add_json_argument, comparison, finish, rows, stages
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.evaluation import Evaluation, References
 from hloc_localizer.evaluation.run import evaluate_source
@@ -55,13 +54,8 @@ def main(given: Sequence[str] | None = None) -> int:
             measured['imported'] = _measure_import(data / 'lounge', work, arguments)
         elif not arguments.lounge_only:
             measured['facade'] = _measure_facade(data / 'facade', work, arguments)
-    found = list(rows(measured))
-    print(table(found))
-    print(stages(measured))
-    print(comparison(measured))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(measured, indent=2) + '\n', encoding='utf-8')
-    return 1 if any(row.reached is False for row in found) else 0
+    tables = stages(measured), comparison(measured)
+    return finish(list(rows(measured)), *tables, measured=measured, output=arguments.json)
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -75,7 +69,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--matcher', choices=('lightglue', 'nearest_neighbour'),
                         default='lightglue', help='of a learned front end')  # fmt: skip
     parser.add_argument('--map', type=Path, metavar='MAP', help='measure this one, build none')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write all numbers')
+    add_json_argument(parser)
     parser.add_argument('--keep', type=Path, metavar='DIR', help='keep the maps there')
     parser.add_argument('--lounge-only', action='store_true', help='leave the facade out')
     parser.add_argument('--build-set', nargs='+', default=[], metavar='NAME=VALUE',

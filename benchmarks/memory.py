@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.recordings import add_data_argument, recordings
-from benchmarks.targets import Row, at_most, table
+from benchmarks.targets import Row, at_most, finish
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.mapping import BuildOptions, build_map
 from hloc_localizer.maps import Map
@@ -72,9 +72,7 @@ def main(given: Sequence[str] | None = None) -> int:
         stages = ', '.join(f'{name} {peak:.0f}' for name, peak in usage.peaks_mb.items())
         print(f'{usage.images} images in {usage.seconds:.0f} s, MB by stage: {stages}; '
               f'with mapped files {usage.resident_mb:.0f}')  # fmt: skip
-    rows = _rows(usages[0], usages[-1], arguments.images)
-    print(table(rows))
-    return 1 if any(row.reached is False for row in rows) else 0
+    return finish(_rows(usages[0], usages[-1], arguments.images))
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.recordings import add_data_argument, recordings
-from benchmarks.targets import Row, at_least, at_most, table
+from benchmarks.targets import Row, at_least, at_most, finish
 from hloc_localizer.demo import processes
 from hloc_localizer.evaluation.metrics import FALSE_FIX_DEG, FALSE_FIX_M
 from hloc_localizer.evaluation.nees import pose_error, pose_nees
@@ -76,9 +76,7 @@ def main(given: Sequence[str] | None = None) -> int:
     if lounge is None:
         return 2
     played = {bag: _play(lounge / bag, arguments) for bag in ('query', 'revisit')}
-    found = list(_rows(played, learned=arguments.learned))
-    print(table(found))
-    return 1 if any(row.reached is False for row in found) else 0
+    return finish(list(_rows(played, learned=arguments.learned)))
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:

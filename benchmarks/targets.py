@@ -39,6 +39,9 @@ SIFT = Targets(60, 98, 1.2, 0.25, 35, 80, 12)
 LIGHTGLUE = Targets(120, 99, 1.2, 0.22, 55, 300)
 NEAREST = Targets(120, None, None, None, None, 70)
 
+HONEST_NEES, HONEST_INSIDE = (4, 9), (90, 99)
+"""What a true covariance gives: the mean, and the percentage inside the 95 % ellipsoid."""
+
 
 def targets_of(front_end: str, matcher: str) -> Targets:
     """Return the limits of a front end and its matcher."""
@@ -118,6 +121,14 @@ def at_least(what: str, value: float, limit: float | None, form: str = '.1f') ->
     if limit is None:
         return Row(what, '', format(value, form), None)
     return Row(what, f'>= {limit:.4g}', format(value, form), value >= limit - 1e-9)
+
+
+def between(what: str, value: float, limits: tuple[float, float] | None, form: str = '.1f') -> Row:
+    """Return the row of a number that should be neither small nor large."""
+    if limits is None:
+        return Row(what, '', format(value, form), None)
+    low, high = limits
+    return Row(what, f'{low:g} to {high:g}', format(value, form), low <= value <= high)
 
 
 def table(rows_: Sequence[Row]) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.recordings import add_data_argument, build_lounge, recordings
-from benchmarks.targets import Row, at_least, at_most, table
+from benchmarks.targets import (
+    HONEST_INSIDE,
+    HONEST_NEES,
+    Row,
+    add_json_argument,
+    at_least,
+    at_most,
+    between,
+    finish,
+)
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.evaluation import Evaluation, References
 from hloc_localizer.evaluation.metrics import FALSE_FIX_DEG, FALSE_FIX_M
@@ -59,11 +67,8 @@ def main(given: Sequence[str] | None = None) -> int:
         options = TrackingOptions().with_assignments(arguments.tracking)
         measured = _measure(localizer, options, data, arguments.others)
     found = list(_rows(measured, learned=arguments.learned))
-    print(table(found))
-    print(_drift_table(measured['drift']))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(measured, indent=2) + '\n', encoding='utf-8')
-    return 1 if any(row.reached is False for row in found) else 0
+    drift = _drift_table(measured['drift'])
+    return finish(found, drift, measured=measured, output=arguments.json)
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -76,7 +81,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--map', type=Path, metavar='MAP', help='measure this one, build none')
     parser.add_argument('--learned', action='store_true', help='the map has a learned front end')
     parser.add_argument('--others', type=int, default=2000, help='images of other places')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write all numbers')
+    add_json_argument(parser)
     parser.add_argument('--set', nargs='+', default=[], metavar='NAME=VALUE',
                         help='options of the localizer')  # fmt: skip
     parser.add_argument('--tracking', nargs='+', default=[], metavar='NAME=VALUE',
@@ -315,10 +320,9 @@ def _rows(measured: dict[str, Any], *, learned: bool) -> Iterator[Row]:
 def _honesty(name: str, numbers: dict[str, Any], *, judged: bool) -> Iterator[Row]:
     """Yield how the published covariance compares with the errors."""
     nees, inside = numbers['nees']['pose'], 100 * numbers['inside_95']
-    yield Row(f'`{name}`: mean NEES (honest: 6)', '4 to 9' if judged else '', f'{nees:.1f}',
-              4 <= nees <= 9 if judged else None)  # fmt: skip
-    yield Row(f'`{name}`: inside the 95 % ellipsoid [%]', '90 to 99' if judged else '',
-              f'{inside:.1f}', 90 <= inside <= 99 if judged else None)  # fmt: skip
+    limits = (HONEST_NEES, HONEST_INSIDE) if judged else (None, None)
+    yield between(f'`{name}`: mean NEES (honest: 6)', nees, limits[0])
+    yield between(f'`{name}`: inside the 95 % ellipsoid [%]', inside, limits[1])
 
 
 def _drift_table(drift: dict[str, dict[str, dict[str, float]]]) -> str:

@@ -9,7 +9,6 @@ it claims to be metric, with scale where it does not. Every number is measured i
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.recordings import add_data_argument, recordings
-from benchmarks.targets import Row, at_least, at_most, table
+from benchmarks.targets import Row, add_json_argument, at_least, at_most, finish
 from hloc_localizer.cli.progress import command_progress
 from hloc_localizer.evaluation import References
 from hloc_localizer.evaluation.metrics import FALSE_FIX_DEG, FALSE_FIX_M
@@ -73,17 +72,14 @@ def main(given: Sequence[str] | None = None) -> int:
         work.mkdir(parents=True, exist_ok=True)
         for name in arguments.what or _PARTS:
             found += _PARTS[name](data, work, arguments, measured)
-    print(table(found))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(measured, indent=2) + '\n', encoding='utf-8')
-    return 1 if any(row.reached is False for row in found) else 0
+    return finish(found, measured=measured, output=arguments.json)
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or '').strip().splitlines()[0])
     parser.add_argument('what', nargs='*', choices=[*_PARTS, []], help='empty: everything')
     add_data_argument(parser)
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write all numbers')
+    add_json_argument(parser)
     parser.add_argument('--keep', type=Path, metavar='DIR', help='keep the maps there')
     parser.add_argument('--build-set', nargs='+', default=[], metavar='NAME=VALUE',
                         help='options of the build')  # fmt: skip

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.recordings import add_data_argument, build_lounge, recordings
+from benchmarks.targets import at_most, finish
 from hloc_localizer.evaluation import References
 from hloc_localizer.geometry.covariance import pose_error, squared_mahalanobis
 from hloc_localizer.geometry.transforms import pose_distance
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             '\n| frames | poses | mean NEES | inside the 95 % ellipsoid | median, largest error |'
         )
         print('|---|---|---|---|---|\n' + '\n'.join(honesty))
-    return 1 if sum(false) else 0
+    print()
+    return finish([at_most('false fixes', sum(false), 0, 'd')])
 
 
 def _observe(localizer: Localizer, bags: Path) -> tuple[list[tuple[Moment, Array]], list[Array]]:

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.damaged_jpeg import damage_all, judge_whole, table_by, time_decoding
 from benchmarks.foreign_load import ForeignLoad
-from benchmarks.targets import Row, comparison, finish, rows, table
+from benchmarks.targets import Row, between, comparison, finish, rows, table
 from hloc_localizer.sources import Frame
 
 
@@ -68,6 +68,14 @@ def test_a_benchmark_ends_with_its_tables_its_numbers_and_its_status(
     assert finish(found, '| more |', measured=numbers, output=tmp_path / 'all.json') == status
     assert capsys.readouterr().out == f'{table(found)}\n| more |\n'
     assert json.loads((tmp_path / 'all.json').read_text(encoding='utf-8')) == numbers
+
+
+@pytest.mark.parametrize(
+    ('value', 'reached'), [(3.9, False), (4.0, True), (9.0, True), (9.1, False)]
+)
+def test_a_number_is_between_its_limits(value: float, reached: bool) -> None:
+    assert between('a', value, (4, 9)) == Row('a', '4 to 9', f'{value:.1f}', reached)
+    assert between('a', value, None).reached is None
 
 
 @pytest.mark.parametrize(
