@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
+from hloc_localizer.errors import InputError
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
+from hloc_localizer.sources import Frame, SourceOptions, open_source
 from hloc_localizer.sources.bag_writer import BagWriter
 
 SECOND = 1_000_000_000
@@ -72,3 +76,16 @@ def write_bag(path: Path, *, storage: str = 'mcap', compression: str = 'none') -
         write_transforms(bag)
         write_images(bag)
     return path
+
+
+def frames_of(path: Path, **values: Any) -> list[Frame]:
+    """Read a bag to its end."""
+    return list(open_source(path, SourceOptions(**values)).frames())
+
+
+def message_of(path: Path, **values: Any) -> str:
+    """Read a bag to its end and return the one line of its error."""
+    with pytest.raises(InputError) as caught:
+        list(open_source(path, SourceOptions(**values)).frames())
+    assert '\n' not in str(caught.value)
+    return str(caught.value)

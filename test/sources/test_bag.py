@@ -1,4 +1,4 @@
-"""Bags as sources: recorded bags against their references, and the ways to give poses."""
+"""Bags as sources: recorded ones and every storage, in part, again, and in order of stamps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from bags import (
     BASE_FROM_CAMERA,
     CAMERA,
@@ -16,6 +15,7 @@ from bags import (
     MAP_FROM_ODOM,
     SECOND,
     START,
+    frames_of,
     map_from_camera,
     odom_from_base,
     picture,
@@ -27,41 +27,9 @@ from rosbags.rosbag1 import Writer as Writer1
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from hloc_localizer.errors import InputError
-from hloc_localizer.geometry import transforms
-from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.geometry.trajectory import Trajectory
 from hloc_localizer.geometry.transforms import pose_distance, quaternion_from_rotation
-from hloc_localizer.sources import Frame, SourceOptions, open_source
+from hloc_localizer.sources import SourceOptions, open_source
 from hloc_localizer.sources.bag_writer import BagWriter
-from hloc_localizer.sources.tum import read_tum, write_tum
-
-
-def frames_of(path: Path, **values: Any) -> list[Frame]:
-    return list(open_source(path, SourceOptions(**values)).frames())
-
-
-def errors_against(frames: list[Frame], reference: Trajectory) -> tuple[np.ndarray, np.ndarray]:
-    """Return metres and degrees between the frames' poses and a reference at their stamps."""
-    found = np.stack([frame.map_from_camera for frame in frames])
-    expected = np.stack([reference.at(frame.stamp_ns) for frame in frames])
-    metres, radians = pose_distance(found, expected)
-    return metres, np.degrees(radians)
-
-
-def test_lounge_poses_from_tf_agree_with_the_reference(shared_data: Path) -> None:
-    source = open_source(shared_data / 'data/lounge/map')
-    frames = list(source.frames())
-    assert len(source) == len(frames) == 220
-    assert source.notes == ()
-    assert source.pose_problem == ''
-    reference = read_tum(shared_data / 'data/lounge/map.camera.tum')
-    assert [frame.stamp_ns for frame in frames] == reference.stamps_ns.tolist()
-    metres, degrees = errors_against(frames, reference)
-    # TF comes every 40 ms and the person is walking: interpolation has an error of its own.
-    assert np.median(metres) < 0.001
-    assert np.median(degrees) < 0.06
-    assert metres.max() < 0.005
-    assert degrees.max() < 0.5
 
 
 def test_lounge_images_and_camera(shared_data: Path) -> None:
@@ -75,29 +43,6 @@ def test_lounge_images_and_camera(shared_data: Path) -> None:
     assert camera.focal_px == pytest.approx(495.52, abs=0.01)
 
 
-def test_a_bag_without_map_frame_has_odometry_and_says_why_not_poses(shared_data: Path) -> None:
-    source = open_source(shared_data / 'data/lounge/query')
-    frames = list(source.frames())
-    assert all(frame.map_from_camera is None for frame in frames)
-    assert all(frame.odom_from_camera is not None for frame in frames)
-    assert "TF has no frame 'map'; frames: base_link, camera_optical_frame, odom" in (
-        source.pose_problem
-    )
-    with pytest.raises(InputError, match="TF has no frame 'map'"):
-        open_source(shared_data / 'data/lounge/query', SourceOptions(poses='tf'))
-
-
-@pytest.mark.parametrize('child', ['base', 'camera'])
-def test_lounge_poses_from_a_tum_file(shared_data: Path, child: str) -> None:
-    lounge = shared_data / 'data/lounge'
-    file = lounge / f'query.{"base_link" if child == "base" else "camera"}.tum'
-    frames = frames_of(lounge / 'query', poses_file=str(file), poses_child=child)
-    metres, degrees = errors_against(frames, read_tum(lounge / 'query.camera.tum'))
-    assert len(frames) == 70
-    assert metres.max() < 1e-4
-    assert degrees.max() < 0.01
-
-
 def test_lounge_depth_comes_with_its_image(shared_data: Path) -> None:
     depth_topic = '/camera/depth/image_raw/compressedDepth'
     source = open_source(
@@ -109,122 +54,6 @@ def test_lounge_depth_comes_with_its_image(shared_data: Path) -> None:
         assert frame.depth_m is not None
         assert frame.depth_m.dtype == np.float32
         assert 0.3 < np.nanmedian(frame.depth_m) < 10.0
-
-
-def fisheye_file(folder: Path, name: str = 'fisheye.yaml') -> str:
-    file = folder / name
-    values = {
-        'image_width': 848,
-        'image_height': 800,
-        'camera_matrix': {'data': [284.468, 0, 424.355, 0, 285.51, 393.742, 0, 0, 1]},
-        'distortion_model': 'equidistant',
-        'distortion_coefficients': {'data': [0.0008, 0.031, -0.03, 0.005]},
-    }
-    file.write_text(yaml.safe_dump(values))
-    return str(file)
-
-
-def test_t265_has_two_cameras_and_neither_is_guessed(shared_data: Path) -> None:
-    with pytest.raises(InputError) as caught:
-        open_source(shared_data / 'data/bags/t265_ros1.bag')
-    assert 'several image topics: /camera/fisheye1/image_raw, /camera/fisheye2/image_raw' in str(
-        caught.value
-    )
-
-
-def test_t265_without_calibration_names_the_remedy(shared_data: Path) -> None:
-    source = open_source(
-        shared_data / 'data/bags/t265_ros1.bag',
-        SourceOptions(image_topic='/camera/fisheye1/image_raw'),
-    )
-    assert source.intrinsics == {'camera_fisheye1_optical_frame': 'estimated'}
-    assert "no camera_info for '/camera/fisheye1/image_raw' (camera_info topics: none)" in (
-        source.calibration_problem
-    )
-    assert '--set source.camera_info_file=FILE' in source.calibration_problem
-
-
-def test_t265_is_read_with_a_fisheye_calibration(shared_data: Path, tmp_path: Path) -> None:
-    source = open_source(
-        shared_data / 'data/bags/t265_ros1.bag',
-        SourceOptions(
-            image_topic='/camera/fisheye1/image_raw', camera_info_file=fisheye_file(tmp_path)
-        ),
-    )
-    frames = list(source.frames())
-    assert [frame.image.shape for frame in frames] == [(800, 848)] * 3
-    assert source.cameras['camera_fisheye1_optical_frame'].model == 'OPENCV_FISHEYE'
-    assert frames[0].stamp_ns == 1_553_180_224_360_915_899
-    assert frames[0].image.std() > 10
-
-
-def test_both_cameras_of_the_t265(shared_data: Path, tmp_path: Path) -> None:
-    topics = '/camera/fisheye1/image_raw, /camera/fisheye2/image_raw'
-    files = ','.join(fisheye_file(tmp_path, name) for name in ('left.yaml', 'right.yaml'))
-    path = shared_data / 'data/bags/t265_ros1.bag'
-    source = open_source(path, SourceOptions(image_topic=topics, camera_info_file=files))
-    names = ['camera_fisheye1_optical_frame', 'camera_fisheye2_optical_frame']
-    assert list(source.cameras) == names
-    assert source.intrinsics == dict.fromkeys(names, 'file')
-    frames = list(source.frames())
-    assert [frame.camera_name for frame in frames] == names * 3
-    assert len({frame.stamp_ns for frame in frames}) == 3
-    assert source.notes[0].startswith('it is not known how the cameras')
-    assert source.rigs == ()
-    assert "how the cameras 'camera_fisheye1_optical_frame' and" in source.rig_problem
-    assert 'record /tf_static, or choose one camera with --set source.image_topic=TOPIC' in (
-        source.rig_problem
-    )
-    with pytest.raises(InputError, match='2 image topics but 1 values of source'):
-        open_source(
-            path, SourceOptions(image_topic=topics, camera_info_file=files.partition(',')[0])
-        )
-
-
-RIGHT_FROM_LEFT = transforms.transform_from(np.eye(3), [-0.1, 0.0, 0.0])
-
-
-def write_stereo(path: Path, *, static: bool = True, right_focal: float = 50.0) -> Path:
-    """Write a bag of two cameras, 0.1 m apart, that drive 1 m/s."""
-    right = Camera('PINHOLE', 64, 48, (right_focal, 50.0, 31.0, 23.0))
-    with BagWriter(path) as bag:
-        write_transforms(bag)
-        write_images(bag)
-        bag.write_tf(START, 'camera', 'right', np.linalg.inv(RIGHT_FROM_LEFT), static=static)
-        for number in range(10):
-            stamp = START + SECOND // 100 + number * SECOND // 5
-            bag.write_image('/right/image_raw', stamp, 'right', picture(number))
-            bag.write_camera_info('/right/camera_info', stamp, 'right', right)
-    return path
-
-
-STEREO = {'image_topic': f'{IMAGE_TOPIC},/right/image_raw'}
-
-
-def test_cameras_that_static_transforms_join_are_a_rig(tmp_path: Path) -> None:
-    source = open_source(write_stereo(tmp_path / 'bag'), SourceOptions(**STEREO))
-    (rig,) = source.rigs
-    assert source.rig_problem == ''
-    assert rig.cameras == ('camera', 'right')
-    np.testing.assert_allclose(rig.rig_from_camera['camera'], np.eye(4))
-    np.testing.assert_allclose(rig.rig_from_camera['right'], np.linalg.inv(RIGHT_FROM_LEFT))
-    frames = list(source.frames())
-    for left, right in zip(frames[::2], frames[1::2], strict=True):
-        assert (left.camera_name, right.camera_name) == ('camera', 'right')
-        np.testing.assert_allclose(
-            left.map_from_camera @ rig.rig_from_camera['right'], right.map_from_camera, atol=1e-12
-        )
-
-
-def test_a_camera_that_moves_on_the_other_is_no_rig(tmp_path: Path) -> None:
-    source = open_source(write_stereo(tmp_path / 'bag', static=False), SourceOptions(**STEREO))
-    assert source.rigs == ()
-    assert "'camera' and 'right' are mounted: it changes with time" in source.rig_problem
-
-
-def test_odometry_can_be_left_unread(tmp_path: Path) -> None:
-    frames = frames_of(write_bag(tmp_path / 'bag'), odom_topic='none')
-    assert all(frame.odom_from_camera is None for frame in frames)
 
 
 def test_recorder_bag_with_25_other_types(shared_data: Path) -> None:
@@ -354,80 +183,6 @@ def write_ros1_bag(path: Path) -> None:
             kind = message.__msgtype__
             connection = bag.add_connection(topic, kind, typestore=store)
             bag.write(connection, START, store.serialize_ros1(message, kind))
-
-
-def test_poses_from_an_odometry_topic(tmp_path: Path) -> None:
-    path = tmp_path / 'bag'
-    with BagWriter(path) as bag:
-        bag.write_tf(START, 'base_link', 'camera', BASE_FROM_CAMERA, static=True)
-        write_images(bag)
-        for tick in range(51):
-            pose = odom_from_base(tick / 20)
-            bag.write_odometry(
-                '/odom', START + tick * SECOND // 20, 'odom', 'base_link', MAP_FROM_ODOM @ pose
-            )
-    frames = frames_of(path, poses_topic='/odom')
-    for number, frame in enumerate(frames):
-        metres, _ = pose_distance(frame.map_from_camera, map_from_camera(0.01 + number / 5))
-        assert metres < 1e-9
-        np.testing.assert_array_equal(frame.odom_from_camera, frame.map_from_camera)
-
-
-@pytest.mark.parametrize('child', ['base', 'camera'])
-def test_poses_from_a_pose_topic(tmp_path: Path, child: str) -> None:
-    path = tmp_path / 'bag'
-    with BagWriter(path) as bag:
-        if child == 'base':
-            bag.write_tf(START, 'base_link', 'camera', BASE_FROM_CAMERA, static=True)
-        write_images(bag)
-        for number in range(10):
-            seconds = 0.01 + number / 5
-            pose = map_from_camera(seconds)
-            if child == 'base':
-                pose = MAP_FROM_ODOM @ odom_from_base(seconds)
-            bag.write_pose('/truth', START + round(seconds * SECOND), 'map', pose)
-    frames = frames_of(path, poses_topic='/truth', poses_child=child)
-    for number, frame in enumerate(frames):
-        np.testing.assert_allclose(
-            frame.map_from_camera, map_from_camera(0.01 + number / 5), atol=1e-9
-        )
-
-
-def test_poses_of_the_base_without_its_transform_name_the_remedy(tmp_path: Path) -> None:
-    path = tmp_path / 'bag'
-    with BagWriter(path) as bag:
-        write_images(bag)
-    file = tmp_path / 'base.tum'
-    stamps = np.array([START, START + 3 * SECOND])
-    write_tum(file, Trajectory(stamps, np.stack([odom_from_base(0.0), odom_from_base(3.0)])))
-    with pytest.raises(InputError) as caught:
-        frames_of(path, poses_file=str(file))
-    assert "poses of base_link need its transform to the camera frame 'camera'" in str(caught.value)
-    assert '--set source.poses_child=camera' in str(caught.value)
-    assert (
-        len(frames_of(path, poses_file=str(file), poses_child='camera', max_pose_gap_s=5.0)) == 10
-    )
-
-
-def test_two_cameras_of_one_rig(tmp_path: Path) -> None:
-    path = tmp_path / 'bag'
-    with BagWriter(path) as bag:
-        for name in ('left', 'right'):
-            bag.write_tf(START, 'base_link', name, BASE_FROM_CAMERA, static=True)
-        for number in range(5):
-            stamp = START + number * SECOND // 5
-            bag.write_tf(stamp, 'map', 'base_link', odom_from_base(number / 5))
-            for name in ('right', 'left'):
-                bag.write_image(f'/{name}/image_raw', stamp, name, picture(number), raw=True)
-                bag.write_camera_info(f'/{name}/camera_info', stamp, name, CAMERA)
-    source = open_source(path, SourceOptions(image_topic='/left/image_raw, /right/image_raw'))
-    frames = list(source.frames())
-    assert set(source.cameras) == {'left', 'right'}
-    assert len(frames) == len(source) == 10
-    assert len({frame.name for frame in frames}) == 10
-    assert [frame.stamp_ns for frame in frames] == sorted(frame.stamp_ns for frame in frames)
-    with pytest.raises(InputError, match='several image topics: /left/image_raw, /right/image_raw'):
-        open_source(path)
 
 
 def test_raw_topic_is_taken_before_its_compressed_copy(tmp_path: Path) -> None:
