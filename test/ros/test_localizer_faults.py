@@ -17,14 +17,14 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from robot import NODE, STARTING_S, Robot, robot_with_node
+from robot import BASE_FROM_CAMERA, NODE, STARTING_S, Robot, robot_with_node
 from ros_process import Client, clean_node_process, node_process, wait_until
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera
-from hloc_localizer.ros import messages
+from hloc_localizer.ros import messages, tf
 from hloc_localizer.sources import Frame
 
 
@@ -180,6 +180,23 @@ def test_stamps_of_another_time_are_reported(robot: Robot) -> None:
     assert "behind the node's clock" in robot.diagnosis('inputs').message
     assert answers(0) == ['refused'] * 4 + ['localized']
     assert "behind the node's clock" not in robot.diagnosis('inputs').message
+
+
+def test_a_mounting_that_jumps_is_named_and_no_pose_is_published_for_it(robot: Robot) -> None:
+    broadcaster = tf.StaticTransformBroadcaster(robot.client.node)
+    turned = transforms.transform_from(
+        transforms.rotation_from_rotvec([0.0, 0.0, np.pi / 2]) @ BASE_FROM_CAMERA[:3, :3],
+        BASE_FROM_CAMERA[:3, 3],
+    )
+    broadcaster.sendTransform(messages.transform_message('base_link', 'turned', 0, turned))
+    time.sleep(0.3)
+    assert robot.answer_to(robot.image())['status'] == 'localized'
+    image = robot.image()
+    image.header.frame_id = 'turned'
+    answer = robot.answer_to(image)
+    assert (answer['status'], answer['state']) == ('refused', 'lost')
+    assert 'mounting of /image jumped by 0.00 m, 90 deg' in answer['detail']
+    assert robot.answer_to(robot.image())['status'] == 'localized'
 
 
 def test_a_camera_that_stops_is_reported_and_may_come_back(robot: Robot) -> None:
