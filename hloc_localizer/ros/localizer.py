@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 import traceback
@@ -187,6 +188,7 @@ class LocalizerNode(LifecycleNode):
         if self._configured is not None:
             self._configured.destroy()
         self._configured = None
+        gc.collect()  # it is part of circles, and a map is too large to wait until they are found
 
     def close(self) -> None:
         """Stop the thread, whatever the state; the process is about to end."""

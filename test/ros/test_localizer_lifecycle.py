@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 import weakref
 from collections.abc import Callable, Iterator
@@ -64,7 +63,6 @@ def test_cleaning_up_frees_the_map(lounge_map: Path, module_environment: dict[st
             assert all(one() is not None for one in held)
             assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
             assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
-            gc.collect()
             assert [one() for one in held] == [None, None]
 
 
