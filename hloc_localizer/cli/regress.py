@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hloc_localizer.cli.options import add_option_arguments, options_from
 from hloc_localizer.cli.output import check_file_output, whole_or_absent
 from hloc_localizer.cli.progress import command_progress
+from hloc_localizer.cli.source import require_calibration
 from hloc_localizer.errors import HlocLocalizerError
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def _poses(
     from hloc_localizer.sources import open_source
 
     localizer = Localizer(loaded, options.localizer)
-    frames = open_source(source, dataclasses.replace(options.source, poses='none'))
+    frames = open_source(source, options.source.for_localizing())
+    require_calibration(frames, loaded.manifest)
     poses = {}
     with command_progress() as progress:
         localized = (

@@ -6,6 +6,7 @@ import dataclasses
 import weakref
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -111,6 +112,14 @@ def test_a_recording_gives_the_same_poses_to_the_last_bit_and_changes_are_found(
     assert len(lines) == 2
     assert lines[0].endswith('not expected to be localized')
     assert 'moved by 0.010000 m' in lines[1]
+
+
+def test_images_without_calibration_are_refused_as_by_localize(
+    lounge_map: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cv2.imwrite(str(tmp_path / 'image.png'), np.zeros((48, 64), np.uint8))
+    assert main(['regress', str(lounge_map), str(tmp_path)]) == 2
+    assert 'no calibration; put camera.yaml' in capsys.readouterr().err
 
 
 @pytest.fixture(scope='module')
