@@ -1,8 +1,10 @@
 """
 A localizer node among random transitions, parameters, calls and messages, good and bad.
 
-``python -m benchmarks endurance chaos --map MAP [--images N]``: N random steps. The process must
-not die, each call must be answered, no pose may be wrong, and at the end the node localizes again.
+``python -m benchmarks endurance chaos --map MAP [--images N]``: N random steps, among them damaged
+map folders, jumps of ``/clock``, and images raw and compressed, damaged and good. The process must
+not die, each call must be answered, and no pose and no ``map -> odom`` may be wrong. Every
+few steps the node is brought up with the right map, and has to localize the first good image.
 """
 
 from __future__ import annotations
@@ -12,28 +14,34 @@ import subprocess
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, TransformStamped
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
+from tf2_msgs.msg import TFMessage
 
-from benchmarks.node_client import NodeClient
+from benchmarks.chaos_camera import ChaosCamera
+from benchmarks.map_mutations import DamagedCopies
 from hloc_localizer.evaluation.metrics import FALSE_FIX_DEG, FALSE_FIX_M
 from hloc_localizer.geometry import transforms
-from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.ros import messages
-from hloc_localizer.sources import Frame
 
 ANSWER_S = 20.0
 AGAIN_S = 2.0
+EPISODE = 10
+"""Steps after which the node is brought up again."""
+
+PARAMETERS: dict[str, object] = {
+    'tf_mode': 'map_to_odom', 'use_sim_time': True, 'tf_timeout_s': 0.1,
+}  # fmt: skip
+"""Of the node that the robot of this module needs."""
+
 _NAME = '/hloc_localizer'
 _CHANGES: tuple[tuple[str, object], ...] = (
     ('map', 'x' * 5000),
@@ -49,12 +57,16 @@ _CHANGES: tuple[tuple[str, object], ...] = (
     ('track', True),
     ('record_failures', '/proc/nowhere'),
     ('stale_after_s', -1.0),
+    ('use_sim_time', False),
+    ('use_sim_time', True),
+    ('use_sim_time', 'perhaps'),
     ('nonsense', True),
 )
 _TRANSITIONS = (
     Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE,
     Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP,
 )  # fmt: skip
+_WAY_DOWN = _TRANSITIONS[2:]
 _WAY_UP = {
     State.PRIMARY_STATE_UNCONFIGURED: _TRANSITIONS[0],
     State.PRIMARY_STATE_INACTIVE: _TRANSITIONS[1],
@@ -66,47 +78,58 @@ class ChaosReport:
     """What came of it."""
 
     steps: Counter[str] = field(default_factory=Counter)
+    maps: Counter[str] = field(default_factory=Counter)
+    """What became of damaged maps."""
     unanswered: list[str] = field(default_factory=list)
     poses: int = 0
+    transforms: int = 0
+    """How often ``map -> odom`` was heard."""
     wrong: int = 0
+    """Poses and transforms."""
     died: bool = False
-    again_s: float = math.inf
-    """From a good image to being localized, at the end."""
+    again_s: list[float] = field(default_factory=list)
+    """From a good image to being localized, each time that the node was brought up."""
 
     @property
     def reached(self) -> bool:
         """Whether all that is demanded holds."""
-        return not (self.died or self.unanswered or self.wrong) and self.again_s < AGAIN_S
+        good = not (self.died or self.unanswered or self.wrong)
+        return good and max(self.again_s, default=math.inf) < AGAIN_S
 
-    def line(self) -> str:
+    def lines(self) -> list[str]:
         """Return the numbers as text."""
-        steps = ', '.join(f'{count} {name}' for name, count in sorted(self.steps.items()))
-        return (
-            f'{steps}; died: {self.died}, calls not answered: {len(self.unanswered)} '
-            f'{self.unanswered[:3]}, poses: {self.poses}, wrong: {self.wrong}; localized again '
-            f'after {self.again_s:.2f} s (target < {AGAIN_S:g})'
-        )
+        lines = [
+            f'{title}: ' + ', '.join(f'{count} {name}' for name, count in sorted(counts.items()))
+            for title, counts in (('steps', self.steps), ('damaged maps', self.maps))
+        ]
+        again = f'{np.median(self.again_s):.2f} s, at most {max(self.again_s):.2f} s'
+        return [
+            *lines,
+            f'died: {self.died}, calls not answered: {len(self.unanswered)} {self.unanswered[:3]}',
+            f'poses: {self.poses}, map -> odom: {self.transforms}, wrong: {self.wrong}',
+            f'brought up {len(self.again_s)} times, localized after {again} (target < {AGAIN_S:g})',
+        ]
 
 
 class Chaos:
-    """Steps of a seeded random sequence against one node, one image of whose place is known."""
+    """Steps of a seeded random sequence against one node."""
 
     def __init__(
-        self, client: NodeClient, node: Node, process: subprocess.Popen[Any],
-        frame: Frame, camera: Camera, truth: np.ndarray, seed: int = 0,
+        self, robot: ChaosCamera, process: subprocess.Popen[Any], maps: DamagedCopies,
+        truth: np.ndarray, random: np.random.Generator,
     ) -> None:  # fmt: skip
         """
         Prepare.
 
-        :param client: publishes images; ``base_link`` is its camera.
-        :param node: a node that is spun, for the calls.
-        :param truth: (4, 4) where the frame was taken in the map.
+        :param robot: publishes images; ``base_link`` is its camera, and ``odom`` is there, too.
+        :param process: of the node.
+        :param truth: (4, 4) where the image was taken in the map.
         """
-        self._client, self._node, self._process = client, node, process
-        self._frame, self._camera, self._truth = frame, camera, truth
-        self._random = np.random.default_rng(seed)
-        self._report = ChaosReport()
+        self._robot, self._process, self._maps, self._truth = robot, process, maps, truth
+        self._random = random
+        self._report = ChaosReport(robot.sent)
         self._pending: list[tuple[str, Future[Any]]] = []
+        self._node = node = robot.client.node
         self._clients = {
             name: node.create_client(kind, f'{_NAME}/{name}')
             for kind, name in (
@@ -117,41 +140,56 @@ class Chaos:
         for one in self._clients.values():
             one.wait_for_service(timeout_sec=ANSWER_S)
         self._prior = node.create_publisher(PoseWithCovarianceStamped, 'initialpose', 1)
-        node.create_subscription(PoseStamped, f'{_NAME}/pose', self._judge, 100)
+        node.create_subscription(PoseStamped, f'{_NAME}/pose', self._on_pose, 100)
+        node.create_subscription(TFMessage, '/tf', self._on_tf, 100)
 
-    def run(self, steps: int, folder: Path) -> ChaosReport:
-        """
-        Do so many random steps, then bring the node up and localize.
-
-        :param folder: of the map that is right.
-        """
-        actions = (self._transition, self._set, self._service, self._image, self._info, self._pose)
-        for _ in range(steps):
-            actions[int(self._random.integers(len(actions)))]()
-            time.sleep(float(self._random.uniform(0.0, 0.1)))
+    def run(self, steps: int) -> ChaosReport:
+        """Do so many random steps; before, between and after them bring the node up, localize."""
+        robot = self._robot
+        actions = (
+            self._transition, self._set, self._set, self._set_damaged_map, self._service,
+            self._pose, robot.send_calibration, robot.jump, robot.send_bad, robot.send_bad,
+        )  # fmt: skip
+        for number in range(steps):
+            if number % EPISODE == 0:
+                self._bring_up()
+            self._one_of(actions)()
+            for _ in range(int(self._random.integers(4))):
+                robot.send_good()
+                time.sleep(float(self._random.uniform(0.0, 0.1)))
             if self._process.poll() is not None:
-                self._report.died = True
-                return self._report
-        for name, future in self._pending:
-            self._wait(name, future)
-        self._come_up(folder)
-        self._client.send_camera_info(self._camera)
-        begin = time.monotonic()
-        if self._client.localized(self._frame.image, ANSWER_S):
-            self._report.again_s = time.monotonic() - begin
+                break
+        else:
+            self._bring_up()
         self._report.died = self._process.poll() is not None
         return self._report
 
-    def _come_up(self, folder: Path) -> None:
-        for name, value in (('map', str(folder)), ('track', True)):
+    def _bring_up(self) -> None:
+        """Wait for all answers, bring the node up and localize."""
+        for name, future in self._pending:
+            self._wait(name, future)
+        self._pending.clear()
+        self._come_up()
+        self._maps.remove()
+        alive = self._process.poll() is None
+        self._report.again_s.append(self._robot.localized_after_s(ANSWER_S) if alive else math.inf)
+
+    def _come_up(self) -> None:
+        if self._random.integers(2):  # with the other transport, which needs a node that is down
+            for transition in _WAY_DOWN:
+                self._wait('down', self._ask_to_change(transition))
+            transport = self._one_of(('raw', 'compressed'))
+            self._wait('set', self._ask_to_set('image_transport', transport))
+        right = ('map', str(self._maps.whole)), ('track', True), ('use_sim_time', True)
+        for name, value in right:
             self._wait('set', self._ask_to_set(name, value))
         for _ in range(3):
             found = self._wait('get_state', self._call('get_state', GetState.Request()))
             if found is None or found.current_state.id not in _WAY_UP:
                 break
             self._wait('up', self._ask_to_change(_WAY_UP[found.current_state.id]))
-        self._wait('enable', self._call('enable', SetBool.Request(data=True)))
-        self._client.wait_for_subscription()
+        if self._wait('enable', self._call('enable', SetBool.Request(data=True))) is not None:
+            self._robot.client.wait_for_subscription()
 
     def _transition(self) -> None:
         future = self._ask_to_change(self._one_of(_TRANSITIONS))
@@ -176,18 +214,15 @@ class Chaos:
             future = self._call('enable', SetBool.Request(data=bool(self._random.integers(4))))
         self._pending.append(('service', future))
 
-    def _image(self) -> None:
-        kind = int(self._random.integers(5))
-        now_ns = time.time_ns()
-        stamp_ns = (now_ns, now_ns, 0, now_ns - 10**10, now_ns - 3 * 10**8)[kind]
-        pixels = self._frame.image[: 100 if kind == 1 else None]
-        self._report.steps['image'] += 1
-        self._client.send(pixels, stamp_ns)
+    def _set_damaged_map(self) -> None:
+        path, damage = self._maps.make(self._random)
+        future = self._ask_to_set('map', str(path))
+        future.add_done_callback(lambda done: self._note(damage, done))
+        self._pending.append((f'set map ({damage})', future))
 
-    def _info(self) -> None:
-        wrong = self._camera.scaled(64, 48)
-        self._report.steps['camera_info'] += 1
-        self._client.send_camera_info(wrong if self._random.integers(2) else self._camera)
+    def _note(self, damage: str, done: Future[Any]) -> None:
+        (found,) = done.result().results
+        self._report.maps[f'{"taken" if found.successful else "refused"} ({damage})'] += 1
 
     def _pose(self) -> None:
         where = np.eye(4)
@@ -195,11 +230,19 @@ class Chaos:
         self._report.steps['initialpose'] += 1
         self._prior.publish(messages.pose_with_covariance_stamped('map', 0, where, np.eye(6)))
 
-    def _judge(self, message: PoseStamped) -> None:
+    def _on_pose(self, message: PoseStamped) -> None:
         self._report.poses += 1
-        metres, radians = transforms.pose_distance(
-            self._truth, messages.pose_from_message(message.pose)
-        )
+        self._judge(messages.pose_from_message(message.pose))
+
+    def _on_tf(self, message: TFMessage) -> None:
+        one: TransformStamped
+        for one in message.transforms:
+            if one.child_frame_id == 'odom':
+                self._report.transforms += 1
+                self._judge(messages.transform_from_message(one.transform))
+
+    def _judge(self, found: np.ndarray) -> None:
+        metres, radians = transforms.pose_distance(self._truth, found)
         self._report.wrong += bool(metres > FALSE_FIX_M or np.degrees(radians) > FALSE_FIX_DEG)
 
     def _call(self, name: str, request: Any) -> Future[Any]:

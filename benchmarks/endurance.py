@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,8 +24,10 @@ import cv2
 import numpy as np
 
 from benchmarks import long_run
-from benchmarks.chaos import Chaos
+from benchmarks.chaos import PARAMETERS, Chaos
+from benchmarks.chaos_camera import ChaosCamera
 from benchmarks.foreign_load import ForeignLoad
+from benchmarks.map_mutations import DamagedCopies
 from benchmarks.node_client import Camera30, NodeClient
 from benchmarks.recordings import add_data_argument, recordings
 from hloc_localizer.evaluation import References
@@ -70,6 +73,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--share', type=float, default=0.5, help='memory: reduce the images to this share'
     )
+    parser.add_argument('--seed', type=int, default=0, help='chaos: of the random steps')
     return parser.parse_args(given)
 
 
@@ -190,10 +194,16 @@ def _chaos(data: Path, arguments: argparse.Namespace) -> int:
     frame, camera = _first_frame(data)
     truth = References.read(data / 'lounge' / 'query.camera.tum').find(frame)
     assert truth is not None
-    with _node(arguments.map) as (process, variables), NodeClient(variables) as client:
-        chaos = Chaos(client, client.node, process, frame, camera, truth)
-        report = chaos.run(arguments.images or 500, arguments.map.resolve())
-    print(report.line())
+    random = np.random.default_rng(arguments.seed)
+    with (
+        tempfile.TemporaryDirectory(prefix='hloc_localizer_') as folder,
+        _node(arguments.map, **PARAMETERS) as (process, variables),
+        NodeClient(variables) as client,
+    ):
+        maps = DamagedCopies(arguments.map, Path(folder))
+        robot = ChaosCamera(client, frame, camera, random)
+        report = Chaos(robot, process, maps, truth, random).run(arguments.images or 500)
+    print('\n'.join(report.lines()))
     return 0 if report.reached else 1
 
 

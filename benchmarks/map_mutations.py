@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,37 @@ HOSTILE = (
 def bare_copy(loaded: Map, path: Path) -> None:
     """Write the parts of a map that localizing reads."""
     write_map(path, dataclasses.replace(loaded.manifest, files={}), loaded.runtime)
+
+
+class DamagedCopies:
+    """Makes damaged copies of the parts of a map that localizing reads."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        """
+        Copy the map.
+
+        :param folder: an empty one that all copies go to.
+        """
+        self._folder = folder
+        self.whole = folder / 'whole'
+        bare_copy(Map.load(path), self.whole)
+        self._made: list[Path] = []
+        self._count = 0
+
+    def make(self, random: Random) -> tuple[Path, str]:
+        """Return a new damaged copy, and the name of the damage."""
+        copy = self._folder / f'damaged_{self._count}'
+        self._count += 1
+        shutil.copytree(self.whole, copy)
+        self._made.append(copy)
+        mutate = MAP_MUTATIONS[int(random.integers(len(MAP_MUTATIONS)))]
+        mutate(copy, random)
+        return copy, mutate.__name__.lstrip('_')
+
+    def remove(self) -> None:
+        """Remove the damaged copies that were made."""
+        while self._made:
+            shutil.rmtree(self._made.pop())
 
 
 def _flip_byte(folder: Path, random: Random) -> None:

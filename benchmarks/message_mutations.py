@@ -61,7 +61,7 @@ class SentMoment:
 
     def _mutate(self, camera: int, random: Random) -> str:
         kinds: dict[str, tuple[Any, Callable[[Any, Random], str]]] = {
-            'image': (self.images[camera], _mutate_image),
+            'image': (self.images[camera], mutate_image),
             'camera_info': (self.infos[camera], _mutate_camera_info),
             'tf': (self.mountings[camera], _mutate_transform),
             'odometry': (self.odometry[0], _mutate_transform),
@@ -107,7 +107,8 @@ def _camera_info(view: View) -> CameraInfo:
     )
 
 
-def _mutate_image(message: Image | CompressedImage, random: Random) -> str:
+def mutate_image(message: Image | CompressedImage, random: Random) -> str:
+    """Damage the message of an image; return how."""
     if random.integers(8) == 0:
         return _mutate_header(message, random)
     if isinstance(message, CompressedImage):

@@ -15,7 +15,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.ros import image_bridge, messages, tf
@@ -60,6 +60,7 @@ class NodeClient:
         rclpy.init(context=self._body, args=[], domain_id=domain)
         self._base = Node('base', context=self._body)
         self._images = self._node.create_publisher(Image, 'image', 2)
+        self._compressed = self._node.create_publisher(CompressedImage, 'image/compressed', 2)
         self._infos = self._node.create_publisher(CameraInfo, 'camera_info', 1)
         self._static = tf.StaticTransformBroadcaster(self._base)
         self._static.sendTransform(
@@ -85,7 +86,7 @@ class NodeClient:
     def wait_for_subscription(self) -> None:
         """Wait until a node listens to the images."""
         deadline = time.monotonic() + _START_S
-        while not self._images.get_subscription_count():
+        while not (self._images.get_subscription_count() or self.wants_compressed):
             if time.monotonic() > deadline:
                 raise RuntimeError(f'no node has subscribed to the images within {_START_S:g} s')
             time.sleep(0.05)
@@ -107,6 +108,11 @@ class NodeClient:
     def node(self) -> Node:
         """The node that is spun."""
         return self._node
+
+    @property
+    def wants_compressed(self) -> bool:
+        """Whether somebody listens to compressed images."""
+        return bool(self._compressed.get_subscription_count())
 
     def send_camera_info(self, camera: Camera) -> None:
         """Publish a calibration and let it arrive."""
@@ -136,10 +142,20 @@ class NodeClient:
     def send(self, pixels: np.ndarray, stamp_ns: int | None = None) -> int:
         """Publish an image, stamped now if nothing else is said, and return its stamp."""
         stamp_ns = time.time_ns() if stamp_ns is None else stamp_ns
-        self._images.publish(
-            image_bridge.encode_image(pixels, messages.header(CAMERA_FRAME, stamp_ns))
-        )
+        self.publish(self.encode(pixels, stamp_ns))
         return stamp_ns
+
+    def encode(self, pixels: np.ndarray, stamp_ns: int) -> Image | CompressedImage:
+        """Return the message of an image, of the kind that is listened to."""
+        header = messages.header(CAMERA_FRAME, stamp_ns)
+        if self.wants_compressed:
+            return image_bridge.encode_compressed(pixels, header)
+        return image_bridge.encode_image(pixels, header)
+
+    def publish(self, image: Image | CompressedImage) -> None:
+        """Publish the message of an image."""
+        compressed = isinstance(image, CompressedImage)
+        (self._compressed if compressed else self._images).publish(image)
 
     def send_and_wait(
         self, pixels: np.ndarray, timeout_s: float = 2.0, stamp_ns: int | None = None
