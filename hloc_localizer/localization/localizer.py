@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from hloc_localizer.errors import HlocLocalizerError, InputError
+from hloc_localizer.errors import HlocLocalizerError
 from hloc_localizer.features.local_features import FrontEnd, LocalFeatures
-from hloc_localizer.features.registry import create_front_end, front_end_options
 from hloc_localizer.geometry.camera import Camera
 from hloc_localizer.geometry.covariance import keypoint_sigma_px
 from hloc_localizer.localization.acceptance import Evidence, judge, least_visible_ratio
@@ -30,6 +28,11 @@ from hloc_localizer.localization.places import (
     sessions_of,
 )
 from hloc_localizer.localization.point_matching import PointIndex
+from hloc_localizer.localization.recorded_front_end import (
+    can_be_reduced,
+    recorded_front_end,
+    recorded_global_descriptor,
+)
 from hloc_localizer.localization.result import Localization, Reason, Status, refused
 from hloc_localizer.localization.stage_clock import StageClock
 from hloc_localizer.localization.success import success_probability
@@ -37,7 +40,6 @@ from hloc_localizer.localization.window_solver import WindowSolver
 from hloc_localizer.maps.calibration import Calibration
 from hloc_localizer.maps.map import Map
 from hloc_localizer.numeric_threads import NumericThreads
-from hloc_localizer.retrieval.registry import GlobalDescriptor, create_global_descriptor
 
 _MIN_KEYPOINTS = 20
 _SPARSE_KEYPOINTS = 300
@@ -93,25 +95,10 @@ class Localizer:
 
     def _open(self) -> None:
         """Make the front end that the map records, and what works with it."""
-        manifest, runtime = self.map.manifest, self.map.runtime
-        self._front_end = self._create_front_end()
-        self._global_descriptor = create_global_descriptor(
-            manifest.global_descriptor.name,
-            runtime.retrieval_arrays,
-            manifest.global_descriptor.parameters,
-            device=self.options.device,
-        )
-        self._check_length(self._global_descriptor)
-        self._matcher = create_matcher(runtime, self._index, self._front_end, self.options)
+        self._front_end = recorded_front_end(self.map, self.options)
+        self._global_descriptor = recorded_global_descriptor(self.map, self.options)
+        self._matcher = create_matcher(self.map.runtime, self._index, self._front_end, self.options)
         self.closed = False
-
-    def _check_length(self, descriptor: GlobalDescriptor) -> None:
-        stored = self._global_descriptors.shape[1]
-        if descriptor.size != stored:
-            raise InputError(
-                f'{self.map.path}: its images have global descriptors of {stored} numbers, '
-                f"'{descriptor.name}' here makes {descriptor.size}; build the map again"
-            )
 
     @property
     def matches_by_network(self) -> bool:
@@ -124,17 +111,9 @@ class Localizer:
 
         A network is not loaded twice for that: it is returned as it is.
         """
-        known = {leaf.name for leaf in front_end_options(self._front_end.name)().leaves()}
-        if 'device' in known or 'max_image_size' not in known:
+        if not can_be_reduced(self._front_end):
             return self._front_end
-        return self._create_front_end(max_image_size=max_image_size)
-
-    def _create_front_end(self, **changes: Any) -> FrontEnd:
-        recorded = self.map.manifest.front_end
-        known = {leaf.name for leaf in front_end_options(recorded.name)().leaves()}
-        if 'device' in known:
-            changes = {'device': self.options.device, 'threads': self.options.threads, **changes}
-        return create_front_end(recorded.name, {**recorded.parameters, **changes})
+        return recorded_front_end(self.map, self.options, max_image_size=max_image_size)
 
     def close(self) -> None:
         """
