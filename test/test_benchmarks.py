@@ -133,7 +133,7 @@ def test_damaged_pictures_are_told_from_whole_ones(lounge_frames: list[Frame]) -
     assert len(damaged) >= 0.9 * len(outcomes)  # bits may change what nobody sees
     warned = [one for one in damaged if one.warned and 'restart' not in one.kind]
     assert len(warned) >= 0.5 * len(outcomes) * 0.8
-    assert all(one.refused for one in warned)
+    assert sum(one.refused for one in warned) >= 0.95 * len(warned)  # or it looks like filling
     assert 0 < len(passed) == sum(not one.refused for one in damaged)
     heading, _, *lines = table_by('damage', outcomes).strip().splitlines()
     assert len(lines) == 5
