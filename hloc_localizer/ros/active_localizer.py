@@ -123,7 +123,7 @@ class ActiveLocalizer:
         stamp_ns = messages.stamp_to_ns(message.header.stamp)
         timing = self._times.judge(stamp_ns, camera)
         if timing is Timing.JUMPED_BACK:
-            self.time_jumped_back()
+            self.begin_anew('time jumped back')
             self._times.judge(stamp_ns, camera)
         elif timing is not Timing.PRESENT:
             behind_ns = self._times.behind_ns(stamp_ns, camera)
@@ -141,9 +141,13 @@ class ActiveLocalizer:
             self._waiting.append((time.monotonic(), future))
         return future
 
-    def time_jumped_back(self) -> None:
-        """Forget what was learned of a time that is yet to come."""
-        self._node.get_logger().warning('time jumped back: transforms and map -> odom start anew')
+    def begin_anew(self, why: str) -> None:
+        """
+        Forget what was learned of another time: one that is yet to come, or of another clock.
+
+        :param why: for the log.
+        """
+        self._node.get_logger().warning(f'{why}: transforms and map -> odom start anew')
         with self._epoch_lock:
             self._epoch += 1
             self._times.reset()

@@ -13,7 +13,7 @@ from typing import Any
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import JumpThreshold
+from rclpy.clock import ClockChange, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -161,7 +161,7 @@ class LocalizerNode(LifecycleNode):
             timer = self.create_timer(1.0 / self._options.tf_rate_hz, configured.broadcast)
             self._active_entities.append((self.destroy_timer, timer))
         threshold = JumpThreshold(
-            min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
+            min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True
         )
         jump = self.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
         self._active_entities.append((lambda handle: handle.unregister(), jump))
@@ -234,9 +234,10 @@ class LocalizerNode(LifecycleNode):
         if self._active is not None:
             self._active.receive(message, camera)
 
-    def _on_jump(self, _: object) -> None:
+    def _on_jump(self, jump: TimeJump) -> None:
         if self._active is not None:
-            self._active.time_jumped_back()
+            same = jump.clock_change == ClockChange.ROS_TIME_NO_CHANGE
+            self._active.begin_anew('time jumped back' if same else 'use_sim_time was changed')
 
     def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
         configured = self._configured

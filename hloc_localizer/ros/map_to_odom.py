@@ -33,11 +33,11 @@ class _Glide:
     lasts_ns: int
 
     def map_from_odom(self, now_ns: int) -> Array:
-        """Return the correction at a time (4, 4)."""
+        """Return the correction at a time (4, 4); a clock that was put back ends the way."""
         elapsed_ns = now_ns - self.began_ns
-        if elapsed_ns >= self.lasts_ns:
+        if not 0 <= elapsed_ns < self.lasts_ns:
             return self.map_from_base @ self.base_from_odom
-        share = max(0.0, elapsed_ns / self.lasts_ns)
+        share = elapsed_ns / self.lasts_ns
         pose = transforms.interpolate(self.map_from_base_before, self.map_from_base, share)
         return pose @ self.base_from_odom
 

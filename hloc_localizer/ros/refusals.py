@@ -32,8 +32,9 @@ def stale(stamp_ns: int, last_ns: int, camera: str = '') -> FrameResult:
 
 
 def outlived(stamp_ns: int) -> FrameResult:
-    """Refuse an image that was in work when time jumped back."""
-    return _refused(stamp_ns, Reason.STALE, 'time jumped back while this image was localized')
+    """Refuse an image that was in work when time jumped back, or another clock was followed."""
+    detail = 'time jumped back, or use_sim_time was changed, while this image was localized'
+    return _refused(stamp_ns, Reason.STALE, detail)
 
 
 def in_doubt(result: FrameResult, doubt: str) -> FrameResult:

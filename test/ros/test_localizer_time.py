@@ -6,6 +6,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2')
+from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from robot import Odometry, Robot, corrections, robot_with_node
 from ros_process import Client, wait_until
+from rosgraph_msgs.msg import Clock
 from tf2_msgs.msg import TFMessage
 
 from hloc_localizer.geometry.camera import Camera
@@ -38,6 +41,20 @@ class Watched:
     def corrections(self) -> int:
         """Return how often ``map -> odom`` was broadcast."""
         return corrections(self.tf)
+
+    def has_corrections(self, count: int) -> bool:
+        """Tell whether ``map -> odom`` was broadcast so often."""
+        return self.corrections() >= count
+
+    def stamp_of_correction_ns(self) -> int:
+        """Return the stamp of the last ``map -> odom``."""
+        stamps = [
+            transform.header.stamp
+            for message in self.tf.messages
+            for transform in message.transforms
+            if transform.child_frame_id == 'odom'
+        ]
+        return messages.stamp_to_ns(stamps[-1])
 
     def answer(self, stamp_ns: int | None = None) -> dict[str, str]:
         """Return the answer to an image of a stamp; None: now."""
@@ -94,6 +111,33 @@ def test_several_images_of_an_older_time_begin_anew(watched: Watched) -> None:
     assert answers[-1]['status'] == 'localized'
 
 
+def test_map_to_odom_goes_on_whichever_clock_the_node_is_told_to_follow(watched: Watched) -> None:
+    node = watched.robot.client.node
+    simulated = node.create_publisher(Clock, '/clock', 1)
+    began = time.monotonic()
+
+    def tell() -> None:
+        seconds = 1000.0 + time.monotonic() - began  # as simulators count
+        simulated.publish(Clock(clock=messages.stamp_from_ns(int(seconds * 1e9))))
+
+    timer = node.create_timer(0.02, tell)
+    for use_sim_time in (True, False):
+        # After a jump of time the first images are refused.
+        wait_until(lambda: watched.answer()['status'] == 'localized', 5.0, 'a fix')
+        given = Parameter('use_sim_time', value=use_sim_time).to_parameter_msg()
+        request = SetParameters.Request(parameters=[given])
+        service = '/hloc_localizer/set_parameters'
+        assert watched.robot.client.call(SetParameters, service, request).results[0].successful
+        time.sleep(0.3)
+        enough = watched.corrections() + 5
+        assert watched.answer()['status'] == 'localized'
+        wait_until(partial(watched.has_corrections, enough), 5.0, 'map -> odom')
+        ahead_s = (time.time_ns() - watched.stamp_of_correction_ns()) * 1e-9
+        assert (ahead_s > 1e6) is use_sim_time
+    node.destroy_timer(timer)
+    node.destroy_publisher(simulated)
+
+
 @pytest.mark.parametrize('track', [True, False])
 def test_what_was_in_work_when_time_jumped_is_not_published(
     track: bool,
@@ -121,7 +165,9 @@ def test_what_was_in_work_when_time_jumped_is_not_published(
         assert robot.answer_to(robot.image())['status'] == 'localized'
         lookup, poses = node._configured._around.transforms.lookup, len(robot.poses)
 
-        jumps = threading.Thread(target=node._on_jump, args=(None,), daemon=True)
+        active = node._active
+        assert active is not None
+        jumps = threading.Thread(target=active.begin_anew, args=('time jumped back',), daemon=True)
         waited_for_us: list[bool] = []
 
         def jump_meanwhile(target: str, *rest: Any) -> np.ndarray:

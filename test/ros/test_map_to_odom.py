@@ -88,6 +88,24 @@ def test_after_a_jump_back_nothing_is_sent_until_a_new_fix(
     assert len(sent) == 2
 
 
+@pytest.mark.parametrize('smoothing_s', [0.0, 1.0])
+def test_a_clock_that_is_put_back_a_little_holds_up_no_fix(
+    sent: list[Any], clock: _Clock, smoothing_s: float
+) -> None:
+    """As time servers do; nobody calls that a jump."""
+    correction = MapToOdom(
+        send=sent.append, now_ns=lambda: clock.now_ns, map_frame='map', odom_frame='odom',
+        tolerance_s=0.1, smoothing_s=smoothing_s,
+    )  # fmt: skip
+    for x in (0.0, 0.1, 0.2):
+        correction.update(_pose([0, 0, 0], [x, 0, 0]), np.eye(4))
+        clock.now_ns -= SECOND // 2
+    assert len(sent) == 1  # stamps only grow
+    clock.now_ns += 4 * SECOND
+    correction.broadcast()
+    assert sent[1].transform.translation.x == 0.2
+
+
 def test_a_lost_pose_is_sent_no_more_until_the_next_fix(
     correction: MapToOdom, sent: list[Any], clock: _Clock
 ) -> None:
