@@ -41,7 +41,7 @@ def test_the_node_survives_chaos_and_localizes_again(
         assert node.stop() == 0
     print('\n'.join(report.lines()))
     assert 'Traceback' not in node.output, node.output
-    assert (report.died, report.unanswered, report.wrong) == (False, [], 0)
+    assert (report.died, report.unanswered, report.wrong, report.silent) == (False, [], 0, 0)
     assert max(report.again_s) < 4.0  # 2 on a machine with time for it
     assert len(report.again_s) == 5
     assert report.poses >= 20
