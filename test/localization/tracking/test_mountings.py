@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_pose_tracker import Robot, fix, pose
+from tracked_robot import Robot, fix, pose
 
 from hloc_localizer.geometry import transforms
 from hloc_localizer.geometry.camera import Camera

@@ -6,64 +6,15 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from tracked_robot import OPTIONS, SECOND, STEP, Robot, fix, pose
 
 from hloc_localizer.geometry import transforms
 from hloc_localizer.localization.tracking import (
-    Fix,
     PoseEstimate,
-    PoseTracker,
     State,
     TrackingOptions,
     Verdict,
 )
-
-SECOND = 1_000_000_000
-STEP = SECOND // 5
-OPTIONS = TrackingOptions()
-
-
-def pose(x: float, yaw_deg: float = 0.0, y: float = 0.0) -> np.ndarray:
-    rotation = transforms.rotation_from_rotvec([0.0, 0.0, np.radians(yaw_deg)])
-    return transforms.transform_from(rotation, [x, y, 0.0])
-
-
-def fix(
-    where: np.ndarray, *, everywhere: bool = True, strong: bool = True, sigma: float = 0.02
-) -> Fix:
-    covariance = np.diag(np.repeat([sigma, np.radians(25.0 * sigma)], 3) ** 2)
-    return Fix(PoseEstimate(where, covariance), everywhere, strong)
-
-
-class Robot:
-    """Drives along x with perfect odometry that starts somewhere else."""
-
-    def __init__(self, options: TrackingOptions = OPTIONS) -> None:
-        self.tracker = PoseTracker(options)
-        self.map_from_odom = pose(7.0, 30.0, -2.0)
-        self.x = 0.0
-        self.stamp_ns = 100 * SECOND
-
-    @property
-    def truth(self) -> np.ndarray:
-        return pose(self.x, 0.3 * self.x)
-
-    def step(
-        self, found: Fix | None, metres: float = 0.1, *, odometry: bool = True
-    ) -> Verdict | None:
-        self.x += metres
-        self.stamp_ns += STEP
-        odom = transforms.invert(self.map_from_odom) @ self.truth
-        assert self.tracker.advance(self.stamp_ns, odom if odometry else None)
-        return self.tracker.correct(found)
-
-    def good(self) -> Verdict | None:
-        return self.step(fix(pose(self.x + 0.1, 0.3 * (self.x + 0.1))))
-
-    def error_m(self) -> float:
-        assert self.tracker.published is not None
-        return float(transforms.pose_distance(self.tracker.published.map_from_body, self.truth)[0])
 
 
 def test_a_strong_first_pose_is_published_at_once() -> None:
@@ -312,113 +263,6 @@ def test_the_word_of_a_person_is_forgotten_after_a_while() -> None:
         robot.step(None, metres=0.01)
     robot.step(None, metres=0.01)
     assert robot.tracker.prediction is None
-
-
-def test_map_to_odom_is_filtered_not_copied() -> None:
-    robot = Robot()
-    random = np.random.default_rng(5)
-    corrections, raw = [], []
-    for _ in range(100):
-        x = robot.x + 0.1
-        noise = random.normal(size=3) * 0.02
-        measured = transforms.transform_from(pose(x, 0.3 * x)[:3, :3], [x + noise[0], *noise[1:]])
-        robot.step(fix(measured))
-        assert robot.tracker.published is not None
-        odom = transforms.invert(robot.map_from_odom) @ robot.truth
-        corrections.append(robot.tracker.published.map_from_body @ transforms.invert(odom))
-        raw.append(measured @ transforms.invert(odom))
-    steps, _ = transforms.pose_distance(np.array(corrections[5:-1]), np.array(corrections[6:]))
-    copied, _ = transforms.pose_distance(np.array(raw[5:-1]), np.array(raw[6:]))
-    assert np.median(steps) < 0.35 * np.median(copied)
-
-
-def test_covariance_says_how_wrong_the_pose_is() -> None:
-    """Over many drives whose odometry errs as the options say, the NEES is that of 6 numbers."""
-    random = np.random.default_rng(8)
-    options = TrackingOptions(shared_errors=1.0)
-    nees = []
-    for _ in range(150):
-        tracker, odom, truth = PoseTracker(options), np.eye(4), pose(1.0)
-        for step in range(12):
-            motion = pose(0.2, 6.0)
-            truth = truth @ motion
-            metres, radians, seconds = 0.2, np.radians(6.0), 0.2
-            drift = options.drift
-            extent = np.array([metres, radians, seconds])
-            position = np.square([drift.position_after_1m, drift.position_after_1rad,
-                                  drift.position_after_1s]) @ extent  # fmt: skip
-            rotation = np.square(np.radians([drift.rotation_after_1m_deg,
-                                             drift.rotation_after_1rad_deg,
-                                             drift.rotation_after_1s_deg])) @ extent  # fmt: skip
-            noise = random.normal(size=6) * np.sqrt(np.repeat([position, rotation], 3))
-            odom = odom @ motion @ transforms.transform_from(
-                transforms.rotation_from_rotvec(noise[3:]), noise[:3]
-            )  # fmt: skip
-            tracker.advance(step * STEP, odom)
-            measured = None
-            if step % 3 == 0:
-                error = random.normal(size=6) * np.repeat([0.02, 0.01], 3)
-                measured = Fix(
-                    PoseEstimate(
-                        transforms.transform_from(
-                            transforms.rotation_from_rotvec(error[3:]) @ truth[:3, :3],
-                            truth[:3, 3] + error[:3],
-                        ),
-                        np.diag(np.repeat([0.02, 0.01], 3) ** 2),
-                    ),
-                    searched_everywhere=True,
-                    strong=True,
-                )
-            tracker.correct(measured)
-        if tracker.published is not None:
-            found = tracker.published
-            nees.append(found.squared_distance(PoseEstimate(truth, np.zeros((6, 6)))))
-    assert len(nees) > 140
-    assert 5.0 < np.mean(nees) < 7.0
-
-
-kinds = st.sampled_from(['good', 'none', 'far', 'near', 'no odometry', 'late', 'jump', 'word'])
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(kinds, st.floats(0.0, 1.0)), max_size=60), st.integers(0, 2**31))
-def test_whatever_comes_the_rules_hold(events: list[tuple[str, float]], seed: int) -> None:
-    robot, random = Robot(), np.random.default_rng(seed)
-    for kind, metres in events:
-        tracker = robot.tracker
-        before = tracker.published
-        x = robot.x + metres
-        if kind == 'late' and tracker.stamp_ns is not None:
-            assert not tracker.advance(robot.stamp_ns - 1, None)
-            assert tracker.published is before
-            continue
-        if kind == 'word':
-            tracker.suppose(PoseEstimate(pose(*random.uniform(-9.0, 9.0, 2)), np.eye(6) * 0.1))
-            assert tracker.published is None
-            continue
-        if kind == 'jump':
-            robot.map_from_odom = pose(*random.uniform(-50.0, 50.0, 2))
-        found = {
-            'good': fix(pose(x, 0.3 * x)),
-            'far': fix(pose(*random.uniform(-9.0, 9.0, 2)), strong=False),
-            'near': fix(pose(x + random.uniform(-2.0, 2.0)), everywhere=False),
-        }.get(kind)
-        stamp_ns = tracker.stamp_ns
-        verdict = robot.step(found, metres, odometry=kind != 'no odometry')
-        assert stamp_ns is None or (tracker.stamp_ns or 0) > stamp_ns
-        # Silent unless the state has a pose, and then the pose is known well enough.
-        assert (tracker.published is not None) == tracker.state.has_pose
-        if tracker.published is not None:
-            published = tracker.published
-            assert published.position_sigma_m <= OPTIONS.max_position_sigma_m + 1e-9
-            assert published.rotation_sigma_deg <= OPTIONS.max_rotation_sigma_deg + 1e-9
-            assert np.all(np.linalg.eigvalsh(published.covariance) > 0.0)
-            rotation = published.map_from_body[:3, :3]
-            np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
-        if verdict in (Verdict.DISAGREES, Verdict.WAITS):
-            assert tracker.state is not State.LOCALIZED
-        if tracker.state is State.LOCALIZED:
-            assert verdict in (Verdict.ENTERED, Verdict.JUMPED)
 
 
 @pytest.mark.parametrize('options', [{'gate': 0.0}, {'confirmations': 1}, {'drift.max_speed': 0}])
