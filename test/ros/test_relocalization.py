@@ -139,6 +139,8 @@ def test_an_image_that_waits_when_the_call_comes_does_not_take_its_search(
     assert not awaited.done()
     tracked.receive()
     assert tracked.searched_everywhere(5) == [True, False, False, False, True]
+    reduced = [one.recorded.search.quick for one in tracked.results]
+    assert reduced == [False, True, True, True, False]
     assert awaited.result(5.0) is not None
     assert awaited.result().stamp_ns == tracked.results[-1].stamp_ns
     tracked.receive()

@@ -246,6 +246,8 @@ class TrackingLocalizer:
 
     def _quick_look_suffices(self, stamp_ns: int) -> bool:
         """Tell whether an image can be reduced: it is only looked at near a good prediction."""
+        if self._searched_ns is None:
+            return False  # who asks for the whole map is to get the best answer
         state = self.tracker.state
         return state is State.LOCALIZED or (state.has_pose and not self._search_due(stamp_ns))
 
