@@ -46,7 +46,9 @@ def image_tensor(image: NDArray[Any], device: torch.device) -> Tensor:
 
     The memory stays as it is, channels last, which convolutions like best.
     """
-    pixels = torch.from_numpy(np.ascontiguousarray(image if image.ndim == 3 else image[..., None]))
+    channels_last = image if image.ndim == 3 else image[..., None]
+    # PyTorch warns of arrays that nobody may write to, as those in messages are.
+    pixels = torch.from_numpy(np.require(channels_last, requirements=('C', 'W')))
     values = pixels.to(device, non_blocking=True).float().div_(255.0)
     return values[None].permute(0, 3, 1, 2)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+torch = pytest.importorskip('torch')
+
+from hloc_localizer.features.learned.extraction import image_tensor
 from hloc_localizer.features.learned.options import AlikedOptions, SuperPointOptions
 from hloc_localizer.features.learned.preprocessing import preprocess
 from hloc_localizer.maps.hloc_confs import local_conf
@@ -16,6 +21,15 @@ from hloc_localizer.maps.hloc_confs import local_conf
 def image() -> NDArray[np.uint8]:
     random = np.random.default_rng(0)
     return random.integers(0, 256, (853, 1280, 3), np.uint8)
+
+
+def test_pixels_of_messages_which_nobody_may_write_to_are_taken_without_a_warning() -> None:
+    random = np.random.default_rng(0)
+    pixels = np.frombuffer(random.bytes(6 * 4 * 3), np.uint8).reshape(4, 6, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        tensor = image_tensor(pixels, torch.device('cpu'))
+    np.testing.assert_array_equal(np.round(tensor[0].permute(1, 2, 0).numpy() * 255.0), pixels)
 
 
 def test_nothing_changes_without_options(image: NDArray[np.uint8]) -> None:
