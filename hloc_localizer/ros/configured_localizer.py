@@ -104,36 +104,48 @@ class ConfiguredLocalizer:
         self._node.destroy_publisher(self._broadcaster.pub_tf)
         self._node.destroy_guard_condition(self._map_found)
 
-    def asks_for_maps(self, options: LocalizerNodeOptions) -> bool:
-        """Tell whether maps, or their localizers, must be made anew for a change of the options."""
-        before = self._options
-        return (options.map, options.localization) != (before.map, before.localization)
+    def asks_for_maps(self, options: LocalizerNodeOptions, *, named: bool) -> bool:
+        """
+        Tell whether maps, or their localizers, must be made anew for a change of the options.
 
-    def known_maps(self, options: LocalizerNodeOptions) -> tuple[LoadedMap, ...]:
+        :param named: whether the change names the maps: the same may have been built anew.
+        """
+        same_localizers = options.localization == self._options.localization
+        return not (same_localizers and self._are_same_maps(options, named))
+
+    def known_maps(self, options: LocalizerNodeOptions, *, named: bool) -> tuple[LoadedMap, ...]:
         """Return the maps that need not be read again for a change of the options."""
-        return self.floors.loaded if options.map == self._options.map else ()
+        return self.floors.loaded if self._are_same_maps(options, named) else ()
 
-    def change(self, options: LocalizerNodeOptions, loading: MapLoading) -> None:
+    def _are_same_maps(self, options: LocalizerNodeOptions, named: bool) -> bool:
+        if options.map != self._options.map:
+            return False
+        return not named or not any(one.has_changed() for one in self.floors.loaded)
+
+    def change(self, options: LocalizerNodeOptions, loading: MapLoading, *, named: bool) -> None:
         """
         Take over options. Where the maps stay the same, so does what is known of the robot.
 
         :param loading: what has been loading new maps.
+        :param named: as of :meth:`asks_for_maps`.
         :raises HlocLocalizerError: when they cannot be used; nothing has changed then.
         """
         failure_recorder(options, '')  # fails before anything has changed
         before = self._options
-        if self.asks_for_maps(options):
-            self._change_maps(options, loading)
+        if self.asks_for_maps(options, named=named):
+            self._change_maps(options, loading, same=self._are_same_maps(options, named))
         elif (options.track, options.tracking) != (before.track, before.tracking) and self.parts:
             self._localize(self.floors, options, before=self.parts)
         self._options = options
         self.diagnostics.stale_after_s = options.stale_after_s
         self._keep_failures()
 
-    def _change_maps(self, options: LocalizerNodeOptions, loading: MapLoading) -> None:
-        before, same = self.floors, options.map == self._options.map
+    def _change_maps(
+        self, options: LocalizerNodeOptions, loading: MapLoading, *, same: bool
+    ) -> None:
+        before = self.floors
         floors = Floors(
-            loading.take(options, self.known_maps(options)),
+            loading.take(options, before.loaded if same else ()),
             found=self._map_found.trigger,
             before=before if same else None,
         )

@@ -204,7 +204,7 @@ class LocalizerNode(LifecycleNode):
             return result
         try:
             options = changed_options(self, LocalizerNodeOptions(), parameters)
-            self._configured.change(options, self._loading)
+            self._configured.change(options, self._loading, named=_names_maps(parameters))
             self._options = options
         except HlocLocalizerError as error:
             self.get_logger().error(f'{error}; going on with {self._configured.map.path}')
@@ -224,9 +224,10 @@ class LocalizerNode(LifecycleNode):
         if self._configured is None or not self._check(parameters).successful:
             return None
         options = changed_options(self, LocalizerNodeOptions(), parameters)
-        if not self._configured.asks_for_maps(options):
+        named = _names_maps(parameters)
+        if not self._configured.asks_for_maps(options, named=named):
             return None
-        return self._loading.begin(options, self._configured.known_maps(options))
+        return self._loading.begin(options, self._configured.known_maps(options, named=named))
 
     # Callbacks
 
@@ -265,6 +266,10 @@ class LocalizerNode(LifecycleNode):
         self._configured.diagnostics.enabled = bool(request.data)
         self.get_logger().info(f'~/enable: {response.message}')
         return response
+
+
+def _names_maps(parameters: list[Parameter[Any]]) -> bool:
+    return any(parameter.name == 'map' for parameter in parameters)
 
 
 def _start(node: LocalizerNode) -> int | None:

@@ -12,7 +12,7 @@ from hloc_localizer.errors import InputError
 from hloc_localizer.localization import Localizer, LocalizerOptions
 from hloc_localizer.mapping.open_map import open_map
 from hloc_localizer.maps import Map
-from hloc_localizer.maps.manifest import require_metric
+from hloc_localizer.maps.manifest import read_manifest, require_metric
 from hloc_localizer.ros.options import LocalizerNodeOptions
 from hloc_localizer.ros.parameters import paths_of
 
@@ -33,6 +33,13 @@ class LoadedMap:
             'points': len(runtime.points),
             'front_end': self.map.manifest.front_end.name,
         }
+
+    def has_changed(self) -> bool:
+        """Tell whether its folder holds another map by now, or none."""
+        try:
+            return read_manifest(self.map.path) != self.map.manifest
+        except (InputError, OSError):
+            return True
 
     def line(self) -> str:
         """Return what describes the map in the log."""

@@ -99,6 +99,26 @@ def test_the_map_is_swapped_while_the_node_runs(
     assert _localized(robot)
 
 
+def test_a_map_that_was_built_anew_is_loaded_when_it_is_named_again(
+    robot: Robot, lounge_map: Path, tmp_path: Path
+) -> None:
+    path = copy_in_frame(lounge_map, tmp_path / 'map', 'first')
+    assert _set(robot, 'map', str(path)).successful
+    assert _localized(robot)
+    shutil.rmtree(path)
+    assert 'no such map folder' in _set(robot, 'map', str(path)).reason
+    copy_in_frame(lounge_map, path, 'second')
+    assert _set(robot, 'map', str(path)).successful
+    before = len(robot.poses)
+    assert _localized(robot)
+    wait_until(lambda: len(robot.poses) > before, 2.0, 'a pose')
+    assert robot.poses.messages[-1].header.frame_id == 'second'
+    assert _set(robot, 'map', str(path)).successful  # the same: what is known stays
+    answer = robot.answer_to(robot.image(np.zeros_like(robot.frame.image)))
+    assert answer['state'] in ('degraded', 'lost')
+    assert _set(robot, 'map', str(lounge_map)).successful
+
+
 def test_of_several_maps_the_right_one_is_found(
     robot: Robot, lounge_map: Path, tmp_path: Path
 ) -> None:
