@@ -9,6 +9,7 @@ steps the node is brought up with the right map, must localize soon and broadcas
 
 from __future__ import annotations
 
+import itertools
 import math
 import subprocess
 import time
@@ -132,6 +133,7 @@ class Chaos:
         self._robot, self._process, self._maps, self._truth = robot, process, maps, truth
         self._random = random
         self._report = ChaosReport(robot.sent)
+        self._transports = itertools.cycle(('compressed', 'raw'))
         self._pending: list[tuple[str, Future[Any]]] = []
         self._node = node = robot.client.node
         self._clients = {
@@ -191,10 +193,10 @@ class Chaos:
             time.sleep(0.1)
 
     def _come_up(self) -> None:
-        if self._random.integers(2):  # with the other transport, which needs a node that is down
+        if len(self._report.again_s) % 2:  # with the other transport, for which it must be down
             for transition in _WAY_DOWN:
                 self._wait('down', self._ask_to_change(transition))
-            transport = self._one_of(('raw', 'compressed'))
+            transport = next(self._transports)
             self._wait('set', self._ask_to_set('image_transport', transport))
         right = ('map', str(self._maps.whole)), ('track', True), ('use_sim_time', True)
         for name, value in right:

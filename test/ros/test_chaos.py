@@ -44,8 +44,8 @@ def test_the_node_survives_chaos_and_localizes_again(
     assert (report.died, report.unanswered, report.wrong, report.silent) == (False, [], 0, 0)
     assert max(report.again_s) < 4.0  # 2 on a machine with time for it
     assert len(report.again_s) == 5
-    assert report.poses >= 20
-    assert report.transforms >= 20
+    assert report.poses >= 10
+    assert report.transforms >= 10
     kinds = {name.rsplit(', ')[-1] for name in report.steps if name.startswith('good image')}
     assert kinds == {'raw', 'compressed'}
-    assert sum(report.maps.values()) >= 3
+    assert report.maps
