@@ -81,11 +81,19 @@ def track_frames(
     localizer.warm_up()
     progress.stage('track', len(source))
     tolerance_ns = round(localizer.options.moment_tolerance_s * 1e9)
+    count = unaided = 0
     for frames in moments(source.frames(), tolerance_ns):
         yield from _tracked(localizer, frames, cameras, mountings)
+        count += len(frames)
+        unaided += sum(frame.odom_from_camera is None for frame in frames)
         progress.advance(len(frames))
     for note in source.notes:
         progress.note(note)
+    if unaided:
+        progress.note(
+            f'{unaided} of {count} images have no odometry, and were tracked without; a bag may '
+            'have it in TF (source.odom_frame, source.base_frame) or on source.odom_topic'
+        )
 
 
 def moments(frames: Iterable[Frame], tolerance_ns: int) -> Iterator[list[Frame]]:

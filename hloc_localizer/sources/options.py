@@ -76,8 +76,10 @@ class SourceOptions(Options):
     max_pose_gap_s: float = option(
         0.5, 'Longest interval between two poses that is interpolated across.', minimum=0.0
     )
-    start_s: float = option(0.0, 'Skip this much of the recording.', minimum=0.0)
-    duration_s: float = option(0.0, 'Read this much of the recording; 0: to its end.', minimum=0.0)
+    start_s: float = option(0.0, 'Skip this much of the recording.', minimum=0.0, maximum=1e9)
+    duration_s: float = option(
+        0.0, 'Read this much of the recording; 0: to its end.', minimum=0.0, maximum=1e9
+    )
     fps: float = option(
         0.0, 'Images a second taken from a video; 0: all of them.', minimum=0.0, maximum=1000.0
     )

@@ -114,6 +114,15 @@ def test_a_recording_gives_the_same_poses_to_the_last_bit_and_changes_are_found(
     assert 'moved by 0.010000 m' in lines[1]
 
 
+def test_times_that_no_recording_has_are_refused(
+    lounge_map: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = str(shared_data / 'data' / 'lounge' / 'query')
+    for option in ('source.start_s', 'source.duration_s'):
+        assert main(['regress', str(lounge_map), bag, '--set', f'{option}=1e300']) == 2
+        assert f"'{option}': 1e+300 is above" in capsys.readouterr().err
+
+
 def test_images_without_calibration_are_refused_as_by_localize(
     lounge_map: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,7 +204,12 @@ def test_a_tracked_recording_gives_the_same_poses_to_the_last_bit(
     exact = ['--tolerance-m', '0', '--tolerance-deg', '0']
     tracked = tmp_path / 'tracked.tum'
     assert main([*command, *exact, '--write', str(tracked)]) == 0
-    assert 'all as expected' in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert 'all as expected' in said.out
+    assert 'no odometry' not in said.err
+    blind = ['--set', 'source.odom_topic=none', '--set', 'source.duration_s=0.7']
+    main([*command, *blind, '--expect', str(tracked)])
+    assert '4 of 4 images have no odometry, and were tracked without' in capsys.readouterr().err
     # Odometry carries the pose where images alone give none.
     command.remove('--track')
     assert main([*command, '--expect', str(tracked)]) == 1
