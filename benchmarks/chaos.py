@@ -198,8 +198,10 @@ class Chaos:
                 self._wait('down', self._ask_to_change(transition))
             transport = next(self._transports)
             self._wait('set', self._ask_to_set('image_transport', transport))
-        right = ('map', str(self._maps.whole)), ('track', True), ('use_sim_time', True)
-        for name, value in right:
+        for name, value in (
+            ('map', str(self._maps.whole)), ('record_failures', ''), ('track', True),
+            ('use_sim_time', True),
+        ):  # fmt: skip
             self._wait('set', self._ask_to_set(name, value))
         for _ in range(3):
             found = self._wait('get_state', self._call('get_state', GetState.Request()))
