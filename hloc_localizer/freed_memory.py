@@ -45,3 +45,14 @@ def keep_freed_memory() -> bool:
     kept = mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
     # Without a threshold of its own glibc would sooner or later hand out blocks of any size singly.
     return bool(kept and mallopt(_M_MMAP_THRESHOLD, _LARGEST_FROM_HEAP))
+
+
+def return_freed_memory() -> None:
+    """
+    Give what is freed back to the system: after what was large and does not come again soon.
+
+    The first image afterwards takes its memory anew.
+    """
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    if trim is not None:  # glibc
+        trim(0)

@@ -20,6 +20,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
+from hloc_localizer.freed_memory import return_freed_memory
 from hloc_localizer.localization.result import Reason
 from hloc_localizer.ros import tf
 from hloc_localizer.ros.active_localizer import ActiveLocalizer
@@ -189,6 +190,7 @@ class LocalizerNode(LifecycleNode):
             self._configured.destroy()
         self._configured = None
         gc.collect()  # it is part of circles, and a map is too large to wait until they are found
+        return_freed_memory()
 
     def close(self) -> None:
         """Stop the thread, whatever the state; the process is about to end."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hloc_localizer.errors import InputError
+from hloc_localizer.freed_memory import return_freed_memory
 from hloc_localizer.localization import Localizer, LocalizerOptions
 from hloc_localizer.mapping.open_map import open_map
 from hloc_localizer.maps import Map
@@ -104,14 +105,14 @@ class MapLoading:
         """Begin without any."""
         self._asked: tuple[LocalizerNodeOptions, tuple[LoadedMap, ...]] | None = None
         self._work: concurrent.futures.Future[list[LoadedMap]] | None = None
+        # One thread for all: the allocator of glibc gives each new one a heap of its own.
+        self._pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix='map loading')
 
     def begin(
         self, options: LocalizerNodeOptions, again: tuple[LoadedMap, ...]
     ) -> concurrent.futures.Future[list[LoadedMap]]:
         """Load and warm up; the parameters are those of :func:`load_maps`."""
-        pool = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix='map loading')
-        self._asked, self._work = (options, again), pool.submit(load_maps, options, again)
-        pool.shutdown(wait=False)
+        self._asked, self._work = (options, again), self._pool.submit(load_maps, options, again)
         return self._work
 
     def take(self, options: LocalizerNodeOptions, again: tuple[LoadedMap, ...]) -> list[LoadedMap]:
@@ -125,8 +126,10 @@ class MapLoading:
         return self._work.result()
 
     def forget(self) -> None:
-        """Let go of maps that nobody has taken."""
-        self._asked, self._work = None, None
+        """Let go of maps that nobody has taken, and of the memory of those before."""
+        if self._work is not None:
+            self._asked, self._work = None, None
+            return_freed_memory()
 
 
 def _warm_localizer(loaded: Map, options: LocalizerOptions) -> Localizer:
