@@ -17,6 +17,7 @@ from hloc_localizer.localization.tracking import (
     TrackedFrame,
     TrackingLocalizer,
 )
+from hloc_localizer.localization.tracking.estimate import is_plausible
 from hloc_localizer.ros.transform_lookup import TransformLookup
 
 Array = NDArray[np.float64]
@@ -58,6 +59,7 @@ class Stream:
             not made to wait for it at each image.
         """
         self._localizer = localizer
+        self._drift = localizer.options.drift
         self._transforms = transforms_lookup
         self._odom_frame = odom_frame
         self._base_frame = base_frame
@@ -89,7 +91,7 @@ class Stream:
         """
         Return how the base moved between two stamps: (4, 4) ``earlier_from_later`` base.
 
-        The identity where odometry does not tell it.
+        The identity where odometry does not tell it, or tells what no robot can do.
         """
         if from_ns == to_ns:
             return np.eye(4)
@@ -97,7 +99,9 @@ class Stream:
             before, after = (self._odom_from_base(stamp_ns) for stamp_ns in (from_ns, to_ns))
         except InputError:
             return np.eye(4)
-        return transforms.invert(before) @ after
+        motion = transforms.invert(before) @ after
+        seconds = abs(to_ns - from_ns) * 1e-9
+        return motion if is_plausible(motion, seconds, self._drift) else np.eye(4)
 
     def localize(
         self,
