@@ -170,13 +170,19 @@ class NodeClient:
         return last if last is not None and last.stamp_ns == stamp_ns else None
 
     def localized(self, pixels: np.ndarray, timeout_s: float) -> bool:
-        """Send an image again and again until it is localized."""
+        """Send an image again and again, as often as a camera does, until one is localized."""
         deadline = time.monotonic() + timeout_s
+        first_ns = time.time_ns()
         while time.monotonic() < deadline:
-            answer = self.send_and_wait(pixels)
-            if answer is not None and answer.localized:
-                return True
+            self.send(pixels)
+            with self._heard:
+                if self._heard.wait_for(lambda: self._has_localized(first_ns), 1.0 / _RECORDED_HZ):
+                    return True
         return False
+
+    def _has_localized(self, since_ns: int) -> bool:
+        last = self._last
+        return last is not None and last.localized and last.stamp_ns >= since_ns
 
     def _on_status(self, message: DiagnosticStatus) -> None:
         now_ns = time.time_ns()
