@@ -10,6 +10,7 @@ import rclpy.logging
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
+from rclpy.signals import uninstall_signal_handlers
 
 from hloc_localizer.errors import HlocLocalizerError
 from hloc_localizer.freed_memory import keep_freed_memory
@@ -76,4 +77,7 @@ def _spin(node: object) -> None:
     try:
         executor.spin()
     finally:
+        # A thread of rclpy handles signals: it wakes executors and ends the context. This waits for
+        # its end; to wake one that is destroyed meanwhile was a crash, about once in a hundred ends.
+        uninstall_signal_handlers()
         executor.shutdown(timeout_sec=1.0)

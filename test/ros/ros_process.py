@@ -85,7 +85,8 @@ def clean_node_process(
     """Run a node as ``node_process`` does; asked to end, it must do so without any error."""
     with node_process(module, environment, parameters, remappings) as process:
         yield process
-        assert process.stop() == 0
+        status = process.stop()
+        assert status == 0, f'{status}: {process.output}'
         assert 'Traceback' not in process.output, process.output
 
 
