@@ -78,6 +78,6 @@ def _spin(node: object) -> None:
         executor.spin()
     finally:
         # A thread of rclpy handles signals: it wakes executors and ends the context. This waits for
-        # its end; to wake one that is destroyed meanwhile was a crash, about once in a hundred ends.
+        # its end: to wake one that is destroyed meanwhile was a crash, once in some sixty ends.
         uninstall_signal_handlers()
         executor.shutdown(timeout_sec=1.0)
