@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -10,7 +11,6 @@ import rclpy.logging
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
-from rclpy.signals import uninstall_signal_handlers
 
 from hloc_localizer.errors import HlocLocalizerError
 from hloc_localizer.freed_memory import keep_freed_memory
@@ -77,7 +77,11 @@ def _spin(node: object) -> None:
     try:
         executor.spin()
     finally:
-        # A thread of rclpy handles signals: it wakes executors and ends the context. This waits for
-        # its end: to wake one that is destroyed meanwhile was a crash, once in some sixty ends.
-        uninstall_signal_handlers()
+        # At a signal a thread of rclpy wakes executors. It crashed where one was destroyed
+        # meanwhile, once in some sixty ends under load; to join it can wait for ever.
+        time.sleep(_SIGNAL_S)
         executor.shutdown(timeout_sec=1.0)
+
+
+_SIGNAL_S = 0.1
+"""Ample for what takes microseconds."""
