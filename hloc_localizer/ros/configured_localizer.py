@@ -104,18 +104,20 @@ class ConfiguredLocalizer:
         self._node.destroy_publisher(self._broadcaster.pub_tf)
         self._node.destroy_guard_condition(self._map_found)
 
-    def asks_for_maps(self, options: LocalizerNodeOptions, *, named: bool) -> bool:
+    def kept_maps(
+        self, options: LocalizerNodeOptions, *, named: bool
+    ) -> tuple[LoadedMap, ...] | None:
         """
-        Tell whether maps, or their localizers, must be made anew for a change of the options.
+        Return the maps that need not be read again when maps or localizers are made anew.
+
+        None where a change of the options asks for neither.
 
         :param named: whether the change names the maps: the same may have been built anew.
         """
-        same_localizers = options.localization == self._options.localization
-        return not (same_localizers and self._are_same_maps(options, named))
-
-    def known_maps(self, options: LocalizerNodeOptions, *, named: bool) -> tuple[LoadedMap, ...]:
-        """Return the maps that need not be read again for a change of the options."""
-        return self.floors.loaded if self._are_same_maps(options, named) else ()
+        same = self._are_same_maps(options, named)
+        if same and options.localization == self._options.localization:
+            return None
+        return self.floors.loaded if same else ()
 
     def _are_same_maps(self, options: LocalizerNodeOptions, named: bool) -> bool:
         if options.map != self._options.map:
@@ -127,13 +129,14 @@ class ConfiguredLocalizer:
         Take over options. Where the maps stay the same, so does what is known of the robot.
 
         :param loading: what has been loading new maps.
-        :param named: as of :meth:`asks_for_maps`.
+        :param named: as of :meth:`kept_maps`.
         :raises HlocLocalizerError: when they cannot be used; nothing has changed then.
         """
         failure_recorder(options, '')  # fails before anything has changed
         before = self._options
-        if self.asks_for_maps(options, named=named):
-            self._change_maps(options, loading, same=self._are_same_maps(options, named))
+        kept = self.kept_maps(options, named=named)
+        if kept is not None:
+            self._change_maps(options, loading, kept)
         elif (options.track, options.tracking) != (before.track, before.tracking) and self.parts:
             self._localize(self.floors, options, before=self.parts)
         self._options = options
@@ -141,11 +144,11 @@ class ConfiguredLocalizer:
         self._keep_failures()
 
     def _change_maps(
-        self, options: LocalizerNodeOptions, loading: MapLoading, *, same: bool
+        self, options: LocalizerNodeOptions, loading: MapLoading, kept: tuple[LoadedMap, ...]
     ) -> None:
-        before = self.floors
+        before, same = self.floors, bool(kept)
         floors = Floors(
-            loading.take(options, before.loaded if same else ()),
+            loading.take(options, kept),
             found=self._map_found.trigger,
             before=before if same else None,
         )

@@ -267,9 +267,7 @@ def _as_part_of_stream(
     if tracked.entered:
         return found
     refused = _refused(found, tracked.reason)
-    return (
-        replace(refused, detail=f'{refused.detail}; {tracked.doubt}') if tracked.doubt else refused
-    )
+    return replace(refused, detail='; '.join(filter(None, (refused.detail, tracked.doubt))))
 
 
 def _with_views(

@@ -226,10 +226,8 @@ class LocalizerNode(LifecycleNode):
         if self._configured is None or not self._check(parameters).successful:
             return None
         options = changed_options(self, LocalizerNodeOptions(), parameters)
-        named = _names_maps(parameters)
-        if not self._configured.asks_for_maps(options, named=named):
-            return None
-        return self._loading.begin(options, self._configured.known_maps(options, named=named))
+        kept = self._configured.kept_maps(options, named=_names_maps(parameters))
+        return None if kept is None else self._loading.begin(options, kept)
 
     # Callbacks
 
