@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 
 from hloc_localizer.errors import HlocLocalizerError
 
@@ -18,20 +17,6 @@ _END_TIMEOUT_S = 5.0
 _POLL_S = 0.2
 _ROOT = Path(__file__).resolve().parents[2]
 _PREFIX = re.compile(r'^\[(INFO|WARN|ERROR|FATAL)\] \[[0-9.]+\] \[[^\]]+\]: ')
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does, so that what was started is stopped."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

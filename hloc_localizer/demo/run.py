@@ -16,6 +16,7 @@ from hloc_localizer.demo.photographs import Studio
 from hloc_localizer.demo.query import Query
 from hloc_localizer.demo.recording import record
 from hloc_localizer.errors import HlocLocalizerError, InputError
+from hloc_localizer.interruptible import interruptible
 from hloc_localizer.maps import Map
 from hloc_localizer.progress import Progress
 from hloc_localizer.ros import environment
@@ -67,7 +68,7 @@ def run_demo(options: DemoOptions, progress: Progress) -> DemoReport:
         query = Query.of(recordings[1], _query_options(options))
     _prepare(options)
     folder = options.output
-    with processes.interruptible(), environment.isolated() as variables:
+    with interruptible(), environment.isolated() as variables:
         if recordings is None:
             with clock.stage('record'):
                 recordings = _record(options, progress)

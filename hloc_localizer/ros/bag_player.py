@@ -18,9 +18,11 @@ from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
 from hloc_localizer.errors import HlocLocalizerError, InputError
+from hloc_localizer.interruptible import interruptible
 from hloc_localizer.ros import messages
 from hloc_localizer.sources.bag_reader import TF, BagReader
 
@@ -288,7 +290,12 @@ def _playback(arguments: argparse.Namespace) -> Playback:
 def main(argv: Sequence[str] | None = None) -> int:
     """Play a bag; return the exit status."""
     arguments = _arguments(sys.argv[1:] if argv is None else argv)
-    rclpy.init(args=[])
+    with interruptible():
+        return _play(arguments)
+
+
+def _play(arguments: argparse.Namespace) -> int:
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = Node('bag_player')
     try:
         player = BagPlayer(node=node, bag=arguments.bag, playback=_playback(arguments))

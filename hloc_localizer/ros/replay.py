@@ -18,9 +18,11 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from tf2_msgs.msg import TFMessage
 
 from hloc_localizer.errors import HlocLocalizerError
+from hloc_localizer.interruptible import interruptible
 from hloc_localizer.ros import messages
 from hloc_localizer.ros.bag_player import BagPlayer, Playback
 from hloc_localizer.sources.messages import matrix_of_pose, matrix_of_transform
@@ -159,7 +161,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--rate', type=float, default=1.0, help='speed; not 1: with /clock')
     parser.add_argument('--output', type=Path, required=True, help='JSON file to write')
     arguments = parser.parse_args(argv)
-    rclpy.init(args=[])
+    with interruptible():
+        return _replay(arguments)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     replay = None
     try:
         replay = Replay(

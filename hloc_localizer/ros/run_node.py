@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 import rclpy
 import rclpy.logging
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.exceptions import InvalidHandle
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from hloc_localizer.errors import HlocLocalizerError
 from hloc_localizer.freed_memory import keep_freed_memory
+from hloc_localizer.interruptible import interruptible
 
 
 class _ClosableNode(Protocol):
@@ -44,20 +47,31 @@ def run_node(
     :returns: exit status: the node's own, or 1 or 2 as the error that ended it says.
     """
     keep_freed_memory()
+    with interruptible():
+        return _run(make, name, start, args)
+
+
+def _run(
+    make: Callable[[], _NodeT],
+    name: str,
+    start: Callable[[_NodeT], int | None],
+    args: list[str] | None,
+) -> int:
     node: _NodeT | None = None
     try:
-        rclpy.init(args=args)
-        node = make()
-        status = start(node)
-        if status is not None:
-            return status
-        _spin(node)
+        # A thread that rclpy's own handlers start wakes executors, destroyed ones too: it crashed.
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        # Several threads would cost four times as much for each message that arrives.
+        with SingleThreadedExecutor() as executor:
+            node = make()
+            status = start(node)
+            if status is not None:
+                return status
+            _spin(executor, node)
     except HlocLocalizerError as error:
         rclpy.logging.get_logger(name).error(str(error))
         return error.exit_status
     except rclpy_implementation.RCLError as error:  # malformed arguments or parameter file
-        if not rclpy.ok() and node is not None:
-            return 0  # a signal came while starting
         rclpy.logging.get_logger(name).error(str(error).splitlines()[0])
         return 2
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -69,19 +83,15 @@ def run_node(
     return node.exit_status if node is not None else 0
 
 
-def _spin(node: object) -> None:
+def _spin(executor: Executor, node: object) -> None:
     assert isinstance(node, Node)
-    # Several threads would cost four times as much for each message that arrives.
-    executor = SingleThreadedExecutor()
     executor.add_node(node)
-    try:
-        executor.spin()
-    finally:
-        # At a signal a thread of rclpy wakes executors. It crashed where one was destroyed
-        # meanwhile, once in some sixty ends under load; to join it can wait for ever.
-        time.sleep(_SIGNAL_S)
-        executor.shutdown(timeout_sec=1.0)
-
-
-_SIGNAL_S = 0.1
-"""Ample for what takes microseconds."""
+    with ThreadPoolExecutor(1, thread_name_prefix='spin') as thread:
+        try:
+            # The main thread is free for signals: one that waits in rclpy does not see them.
+            thread.submit(executor.spin).result()
+        except (rclpy_implementation.RCLError, InvalidHandle):
+            if rclpy.ok():
+                raise  # otherwise a callback published while the node ended itself
+        finally:
+            rclpy.try_shutdown()  # wakes the executor
