@@ -69,7 +69,7 @@ def assemble(
     :param before: parts of the same map, whose ``map -> odom`` and ``initialpose`` go on.
     """
     stream = _stream(around, options, loaded.localizer) if options.track else None
-    initial_pose = before.initial_pose if before else _initial_pose(around, options, map_frame)
+    initial_pose = before.initial_pose if before else _initial_pose(around, options)
     map_to_odom = before.map_to_odom if before else _map_to_odom(around, options, map_frame)
     processor = FrameProcessor(
         localizer=loaded.localizer,
@@ -98,12 +98,9 @@ def assemble(
     return Parts(active, initial_pose, map_to_odom, stream)
 
 
-def _initial_pose(
-    around: Surroundings, options: LocalizerNodeOptions, map_frame: str
-) -> InitialPose:
+def _initial_pose(around: Surroundings, options: LocalizerNodeOptions) -> InitialPose:
     return InitialPose(
         transforms_lookup=around.transforms,
-        map_frame=map_frame,
         odom_frame=options.odom_frame,
         base_frame=options.base_frame,
         timeout_s=options.prior_timeout_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from rclpy.node import Node
 
@@ -15,6 +16,7 @@ from hloc_localizer.ros.cameras import Cameras
 from hloc_localizer.ros.diagnostics import Diagnostics
 from hloc_localizer.ros.failure_recorder import failure_recorder
 from hloc_localizer.ros.floors import Floors
+from hloc_localizer.ros.initial_pose import read_initial_pose
 from hloc_localizer.ros.map_loading import LoadedMap, MapLoading, load_maps
 from hloc_localizer.ros.odometry_topic import transform_tree
 from hloc_localizer.ros.options import LocalizerNodeOptions
@@ -35,7 +37,7 @@ class ConfiguredLocalizer:
         self.cameras = Cameras(options, node.resolve_topic_name)
         failure_recorder(options, '')  # fails now rather than at the first failure
         maps = load_maps(options)
-        self._map_found = node.create_guard_condition(self._change_floor)
+        self._map_found = node.create_guard_condition(self._follow_images)
         self.floors = Floors(maps, found=self._map_found.trigger)
         self._broadcaster = tf.TransformBroadcaster(node)
         transforms = transform_tree(
@@ -163,16 +165,40 @@ class ConfiguredLocalizer:
             self._show_map(was_active)
         self._log_maps()
 
-    def _change_floor(self) -> None:
-        """Localize in the map that images spoke for, if they still do."""
-        if self.parts is None or not self.floors.found_another:
+    def suppose(self, message: Any) -> None:
+        """
+        Take an ``initialpose``: in the present map, or in the other one whose frame it names.
+
+        :raises InputError: when it is none; nothing has changed then.
+        """
+        if self.parts is None:
             return
+        frame, pose = read_initial_pose(message)
+        frames = [self._map_frame_of(one.map) for one in self.floors.loaded]
+        if frame not in frames:
+            known = ' or '.join(f"'{one}'" for one in sorted(set(frames)))
+            raise InputError(
+                f"initialpose is in the frame '{frame}'; give it in {known} (in RViz: the fixed "
+                'frame)'
+            )
+        if frame != self._map_frame_of(self.map):
+            self._change_floor(frames.index(frame), 'initialpose is in another map')
+        self.parts.initial_pose.set(pose)
+        self.floors.settle()
+
+    def _follow_images(self) -> None:
+        """Localize in the map that images spoke for, if they still do."""
+        number = self.floors.found_another
+        if self.parts is not None and number is not None:
+            self._change_floor(number, 'found in another map')
+
+    def _change_floor(self, number: int, why: str) -> None:
         self.close()
-        self.floors.change_over()
+        self.floors.change_to(number)
         self._localize(self.floors, self._options, before=None)
         self._show_map(was_active=True)
         self._keep_failures()
-        self._node.get_logger().info(f'found in another map: {self.map.path}')
+        self._node.get_logger().info(f'{why}: {self.map.path}')
 
     def _localize(
         self, floors: Floors, options: LocalizerNodeOptions, before: Parts | None

@@ -29,7 +29,7 @@ class Floors:
 
         :param before: the same maps with other options, whose present map stays the present one.
         :param found: called in the localizing thread when images speak for another map than the
-            present one; :meth:`change_over` then makes it the present one.
+            present one; a call of :meth:`change_to` then makes it the present one.
         """
         self.loaded = tuple(loaded)
         self._found = found
@@ -68,14 +68,13 @@ class Floors:
         return verdict.doubt
 
     @property
-    def found_another(self) -> bool:
-        """Whether images speak for another map than the present one."""
-        return self._better not in (None, self._present)
+    def found_another(self) -> int | None:
+        """The number of the map that images speak for, if it is not the present one."""
+        return None if self._better == self._present else self._better
 
-    def change_over(self) -> None:
-        """Go to the map that was found, once nothing looks any longer."""
-        if self._better is not None:
-            self._present = self._better
+    def change_to(self, number: int) -> None:
+        """Make another map the present one, once nothing looks any longer."""
+        self._present = number
         self.choose_anew()
 
     def warm_up(self) -> None:

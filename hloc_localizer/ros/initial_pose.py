@@ -36,7 +36,6 @@ class InitialPose:
         self,
         *,
         transforms_lookup: TransformLookup,
-        map_frame: str,
         odom_frame: str,
         base_frame: str,
         timeout_s: float,
@@ -49,7 +48,6 @@ class InitialPose:
         :param clock: seconds that never jump.
         """
         self._transforms = transforms_lookup
-        self._map_frame = map_frame
         self._odom_frame = odom_frame
         self._base_frame = base_frame
         self._timeout_s = timeout_s
@@ -60,25 +58,11 @@ class InitialPose:
         self._odom_from_base: Array | None = None
         self._until = 0.0
 
-    def set(self, message: Any) -> None:
-        """
-        Take over a ``PoseWithCovarianceStamped`` of the base in the map.
-
-        :raises InputError: for another frame or a pose that is none.
-        """
-        frame = message.header.frame_id.lstrip('/')
-        if frame != self._map_frame:
-            raise InputError(
-                f"initialpose is in the frame '{frame}'; give it in '{self._map_frame}' (in RViz: "
-                'the fixed frame)'
-            )
-        pose = messages.pose_from_message(message.pose.pose)
-        if not np.all(np.abs(pose[:3, 3]) <= LARGEST_M):
-            raise InputError('initialpose is further away than any map reaches')
-        covariance = _at_least_a_guess(message.pose.covariance)
+    def set(self, pose: PoseEstimate) -> None:
+        """Take over where the base is now, in the map."""
         odometry = self._odometry()
         with self._lock:
-            self._given, self._odom_from_base = PoseEstimate(pose, covariance), odometry
+            self._given, self._odom_from_base = pose, odometry
             self._until = self._clock() + self._timeout_s
 
     def estimate(self) -> PoseEstimate | None:
@@ -109,6 +93,20 @@ class InitialPose:
             return self._transforms.lookup(self._odom_frame, self._base_frame, 0, 0.0)
         except InputError:
             return None  # a robot without odometry: the pose is taken as it was given
+
+
+def read_initial_pose(message: Any) -> tuple[str, PoseEstimate]:
+    """
+    Read a ``PoseWithCovarianceStamped`` of the base in a map.
+
+    :returns: the map frame, and the pose with a covariance that a person's word can have.
+    :raises InputError: for a pose that is none.
+    """
+    pose = messages.pose_from_message(message.pose.pose)
+    if not np.all(np.abs(pose[:3, 3]) <= LARGEST_M):
+        raise InputError('initialpose is further away than any map reaches')
+    covariance = _at_least_a_guess(message.pose.covariance)
+    return message.header.frame_id.lstrip('/'), PoseEstimate(pose, covariance)
 
 
 def _at_least_a_guess(covariance: Any) -> Array:

@@ -241,12 +241,11 @@ class LocalizerNode(LifecycleNode):
             self._active.begin_anew('time jumped back' if same else 'use_sim_time was changed')
 
     def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
-        configured = self._configured
-        if configured is None or configured.parts is None:
+        if self._active is None:
             return
+        assert self._configured is not None
         try:
-            configured.parts.initial_pose.set(message)
-            configured.floors.settle()
+            self._configured.suppose(message)
             self.get_logger().info('initialpose taken as a prior')
         except InputError as error:
             self.get_logger().warning(f'ignoring an initialpose: {error}')

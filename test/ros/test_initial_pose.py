@@ -9,7 +9,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2')
 from hloc_localizer.errors import InputError
 from hloc_localizer.geometry import transforms
 from hloc_localizer.ros import messages
-from hloc_localizer.ros.initial_pose import InitialPose
+from hloc_localizer.ros.initial_pose import InitialPose, read_initial_pose
 
 
 class _Odometry:
@@ -45,7 +45,6 @@ def now() -> list[float]:
 def initial_pose(odometry: _Odometry, now: list[float]) -> InitialPose:
     return InitialPose(
         transforms_lookup=odometry,
-        map_frame='map',
         odom_frame='odom',
         base_frame='base_link',
         timeout_s=10.0,
@@ -53,8 +52,14 @@ def initial_pose(odometry: _Odometry, now: list[float]) -> InitialPose:
     )
 
 
-def _give(initial_pose: InitialPose, frame_id: str = 'map', pose: np.ndarray = GIVEN) -> None:
-    initial_pose.set(messages.pose_with_covariance_stamped(frame_id, 0, pose, np.eye(6)))
+def _give(
+    initial_pose: InitialPose, pose: np.ndarray = GIVEN, covariance: np.ndarray | None = None
+) -> None:
+    covariance = np.eye(6) if covariance is None else covariance
+    message = messages.pose_with_covariance_stamped('map', 0, pose, covariance)
+    frame, estimate = read_initial_pose(message)
+    assert frame == 'map'
+    initial_pose.set(estimate)
 
 
 def _pose_of(initial_pose: InitialPose) -> np.ndarray:
@@ -89,10 +94,8 @@ def test_it_ends_with_its_time_or_with_a_fix(initial_pose: InitialPose, now: lis
     assert initial_pose.estimate() is None
 
 
-def test_another_frame_or_a_pose_that_is_none_leaves_the_old_one(initial_pose: InitialPose) -> None:
+def test_a_pose_that_is_none_leaves_the_old_one(initial_pose: InitialPose) -> None:
     _give(initial_pose)
-    with pytest.raises(InputError, match="frame 'odom'; give it in 'map'"):
-        _give(initial_pose, 'odom')
     broken = GIVEN.copy()
     broken[0, 3] = np.nan
     with pytest.raises(InputError, match='pose: '):
@@ -102,7 +105,7 @@ def test_another_frame_or_a_pose_that_is_none_leaves_the_old_one(initial_pose: I
 
 def test_its_covariance_is_kept_and_zeros_mean_unknown(initial_pose: InitialPose) -> None:
     rviz = np.diag([0.25, 0.25, 0.0, 0.0, 0.0, 0.0685])
-    initial_pose.set(messages.pose_with_covariance_stamped('map', 0, GIVEN, rviz))
+    _give(initial_pose, covariance=rviz)
     estimate = initial_pose.estimate()
     assert estimate is not None
     sigma = np.sqrt(np.diag(estimate.covariance))
@@ -113,16 +116,15 @@ def test_its_covariance_is_kept_and_zeros_mean_unknown(initial_pose: InitialPose
 def test_a_covariance_that_is_none_is_refused(initial_pose: InitialPose) -> None:
     for wrong in (np.diag([1.0, 1.0, 1.0, -1.0, 1.0, 1.0]), np.full((6, 6), np.nan)):
         with pytest.raises(InputError, match='covariance'):
-            initial_pose.set(messages.pose_with_covariance_stamped('map', 0, GIVEN, wrong))
+            _give(initial_pose, covariance=wrong)
     assert initial_pose.estimate() is None
 
 
 def test_numbers_that_would_overflow_are_refused(initial_pose: InitialPose) -> None:
     with pytest.raises(InputError, match='further away'):
         _give(initial_pose, pose=_pose(0.0, 1e300, 0.0))
-    huge = messages.pose_with_covariance_stamped('map', 0, GIVEN, np.eye(6) * 1e200)
     with pytest.raises(InputError, match='covariance'):
-        initial_pose.set(huge)
+        _give(initial_pose, covariance=np.eye(6) * 1e200)
     assert initial_pose.estimate() is None
 
 

@@ -145,17 +145,20 @@ def test_between_two_maps_of_the_same_looks_only_a_person_decides(
 ) -> None:
     twins = [copy_in_frame(lounge_map, tmp_path / f'floor_{n}', f'floor_{n}') for n in (1, 2)]
     assert _set(robot, 'map', f'{twins[0]},{twins[1]}').successful
-    before = len(robot.poses)
+    silent = len(robot.poses)
     for _ in range(4):
         answer = robot.answer_to(robot.image())
         assert (answer['status'], answer['reason']) == ('refused', 'ambiguous')
         assert f'{twins[0]} (' in answer['detail']
         assert f'{twins[1]} (' in answer['detail']
-    assert len(robot.poses) == before
-    robot.say_where('floor_1')
-    assert _localized(robot)
-    wait_until(lambda: len(robot.poses) > before, 2.0, 'a pose')
-    assert robot.poses.messages[-1].header.frame_id == 'floor_1'
+    assert len(robot.poses) == silent
+    robot.say_where('floor_3')  # a map that is not loaded
+    assert robot.answer_to(robot.image())['reason'] == 'ambiguous'
+    for floor in ('floor_1', 'floor_2', 'floor_1'):
+        robot.say_where(floor)
+        assert _localized(robot)
+        _wait_for_poses_in(robot, floor)
+        assert _path_of_map(robot) == str(twins[int(floor[-1]) - 1])
     assert _set(robot, 'map', str(lounge_map)).successful
 
 
@@ -271,6 +274,11 @@ def test_tf_mode_decides_what_is_broadcast(
     np.testing.assert_allclose(sent, expected, atol=1e-9)
     if child == 'base_link':
         assert links[-1].header.stamp == image.header.stamp
+
+
+def _wait_for_poses_in(robot: Robot, frame: str) -> None:
+    poses = robot.poses.messages
+    wait_until(lambda: poses and poses[-1].header.frame_id == frame, 2.0, f'a pose in {frame}')
 
 
 def _path_of_map(robot: Robot) -> str:

@@ -111,7 +111,7 @@ def test_maps_that_are_gone_are_not_changed_to(
         result = _result_in(before.present.localizer, frame_and_camera)
         for _ in range(4):
             before.look(result)
-        assert before.found_another
+        assert before.found_another == 1
         assert node.set_parameters([Parameter('map', value=str(third))])[0].successful
         for _ in range(5):
             executor.spin_once(timeout_sec=0.05)
