@@ -55,6 +55,12 @@ class PoseEstimate:
         distance = error @ np.linalg.solve(self.covariance + other.covariance, error)
         return float(distance)
 
+    def covering(self, other: PoseEstimate) -> PoseEstimate:
+        """Return the estimate with a covariance that is true, whichever of both is the truth."""
+        error = pose_error(other.map_from_body, self.map_from_body)
+        covariance = self.covariance + other.covariance + np.outer(error, error)
+        return PoseEstimate(self.map_from_body, covariance)
+
     def corrected(self, measured: PoseEstimate) -> PoseEstimate:
         """
         Return the estimate after a measurement of the whole pose.

@@ -116,8 +116,16 @@ class PoseTracker:
 
     @property
     def published(self) -> PoseEstimate | None:
-        """The pose at the last image; None unless the state has one."""
-        return self._estimate if self._state.has_pose else None
+        """
+        The pose at the last image; None unless the state has one.
+
+        While several poses of the whole map in a row speak against it, they may be right.
+        """
+        if self._estimate is None or not self._state.has_pose:
+            return None
+        if self._rival is None or self._rival.images < _WITNESSES:
+            return self._estimate
+        return self._estimate.covering(self._rival.estimate)
 
     @property
     def prediction(self) -> PoseEstimate | None:
@@ -325,6 +333,9 @@ class PoseTracker:
 _CONTRADICTED_NS = 1_000_000_000
 """So long may poses that agree with each other put the body elsewhere than where it is published.
 They may all be of one view, which is no reason to believe them, but reason enough to be silent."""
+
+_WITNESSES = 2
+"""So many of them widen what is published meanwhile: a single one may be just wrong."""
 
 _USELESS = 8.0
 """An estimate so many times less certain than a published one helps no search."""

@@ -286,13 +286,13 @@ class TrackingLocalizer:
 
     def _is_sure_enough(self) -> bool:
         """Tell whether odometry can carry the pose on: solving a window takes its time."""
-        published = self.tracker.published
-        if published is None:
+        carried = self.tracker.prediction
+        if carried is None or not self.tracker.state.has_pose:
             return False
         options = self.options
         return (
-            published.position_sigma_m < _SURE * options.max_position_sigma_m
-            and published.rotation_sigma_deg < _SURE * options.max_rotation_sigma_deg
+            carried.position_sigma_m < _SURE * options.max_position_sigma_m
+            and carried.rotation_sigma_deg < _SURE * options.max_rotation_sigma_deg
         )
 
     def _whole(self, quick: Sequence[MountedQuery]) -> list[MountedQuery]:

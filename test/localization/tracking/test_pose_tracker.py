@@ -9,7 +9,9 @@ import pytest
 from tracked_robot import OPTIONS, SECOND, STEP, Robot, fix, pose
 
 from hloc_localizer.geometry import transforms
+from hloc_localizer.geometry.covariance import pose_error
 from hloc_localizer.localization.tracking import (
+    Fix,
     PoseEstimate,
     State,
     TrackingOptions,
@@ -201,6 +203,32 @@ def test_odometry_that_begins_anew_nearby_makes_a_robot_that_stands_silent(
     assert verdicts[-1] in (Verdict.JUMPED, Verdict.ENTERED)
     assert robot.tracker.state is State.LOCALIZED
     assert robot.error_m() < 0.02
+
+
+def test_what_is_published_covers_the_poses_that_contradict_it() -> None:
+    robot = Robot()
+    for _ in range(3):
+        robot.good()
+    slid = robot.truth @ pose(0.2, 1.0) @ transforms.invert(robot.truth)
+    robot.map_from_odom = transforms.invert(slid) @ robot.map_from_odom
+    truth = fix(robot.truth)
+    robot.step(truth, metres=0.0)
+    before = robot.tracker.published
+    assert before is not None
+    assert before.position_sigma_m < 0.05  # one alone may be just wrong
+    for _ in range(20):
+        robot.step(truth, metres=0.0)
+        published = robot.tracker.published
+        assert published is not None
+        error = pose_error(published.map_from_body, robot.truth)
+        assert np.linalg.norm(error[:3]) > 0.15
+        assert error @ np.linalg.solve(published.covariance, error) <= 1.0
+        assert np.linalg.eigvalsh(published.covariance)[0] > 0.0
+    believed = robot.tracker.prediction
+    assert believed is not None
+    robot.step(Fix(believed, searched_everywhere=True), metres=0.0)  # they were wrong
+    assert robot.tracker.published is not None
+    assert robot.tracker.published.position_sigma_m < 0.05
 
 
 def test_poses_elsewhere_that_do_not_agree_with_each_other_leave_the_prediction() -> None:
