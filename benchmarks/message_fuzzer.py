@@ -22,7 +22,7 @@ from hloc_localizer.ros import environment, messages, tf
 from hloc_localizer.ros.camera_input import CameraInput
 from hloc_localizer.ros.frame_processor import CameraOnRobot, FrameProcessor
 from hloc_localizer.ros.frame_result import FrameResult
-from hloc_localizer.ros.initial_pose import InitialPose
+from hloc_localizer.ros.initial_pose import InitialPose, read_initial_pose
 from hloc_localizer.ros.latest_moment import LatestMoment
 from hloc_localizer.ros.stream import Stream
 from hloc_localizer.ros.transform_lookup import TransformTree
@@ -121,8 +121,8 @@ class _Parts:
         self._tree = _Transforms()
         self._cameras = [CameraInput('') for _ in views]
         self._initial = InitialPose(
-            transforms_lookup=self._tree, map_frame='map', odom_frame=ODOM_FRAME,
-            base_frame=BASE_FRAME, timeout_s=10.0,
+            transforms_lookup=self._tree, odom_frame=ODOM_FRAME, base_frame=BASE_FRAME,
+            timeout_s=10.0,
         )  # fmt: skip
         stream = Stream(
             localizer=TrackingLocalizer(localizer), transforms_lookup=self._tree,
@@ -148,7 +148,9 @@ class _Parts:
             camera.update(info)
         if sent.initialpose is not None:
             with contextlib.suppress(InputError):  # which the node logs
-                self._initial.set(sent.initialpose)
+                frame, pose = read_initial_pose(sent.initialpose)
+                if frame == 'map':  # of the only map
+                    self._initial.set(pose)
         images = _newest_moment(sent)
         result = self._processor.process(images, self._initial.estimate())
         if result.localized or result.state is not None:

@@ -13,6 +13,7 @@ from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedE
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from hloc_localizer.errors import HlocLocalizerError
 from hloc_localizer.freed_memory import keep_freed_memory
@@ -86,12 +87,14 @@ def _run(
 def _spin(executor: Executor, node: object) -> None:
     assert isinstance(node, Node)
     executor.add_node(node)
+    told: Future[None] = Future()
     with ThreadPoolExecutor(1, thread_name_prefix='spin') as thread:
         try:
             # The main thread is free for signals: one that waits in rclpy does not see them.
-            thread.submit(executor.spin).result()
+            thread.submit(executor.spin_until_future_complete, told).result()
         except (rclpy_implementation.RCLError, InvalidHandle):
             if rclpy.ok():
                 raise  # otherwise a callback published while the node ended itself
         finally:
-            rclpy.try_shutdown()  # wakes the executor
+            # The context stays valid: what closes the node still needs its publishers and timers.
+            told.set_result(None)

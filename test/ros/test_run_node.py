@@ -28,13 +28,17 @@ NODE = """
         def __init__(self):
             super().__init__('test_node')
             self.words = self.create_publisher(String, 'words', 1)
-            self.create_timer(0.01, self.work)
+            self.timer = self.create_timer(0.01, self.work)
 
         def work(self):
             {work}
 
         def close(self):
             say('closing')
+            if self.context.ok():
+                say('valid')
+                self.words.publish(String())
+                self.timer.cancel()
             time.sleep(0.3)
             say('closed')
 
@@ -80,7 +84,7 @@ def test_a_signal_ends_a_node_cleanly(ros_environment, number):
     with node(ros_environment) as process:
         wait_for(process, 'works')
         process.send_signal(number)
-        assert said_at_its_end(process) == ['closing', 'closed']
+        assert said_at_its_end(process) == ['closing', 'valid', 'closed']
         assert process.returncode == 3
 
 
@@ -88,7 +92,7 @@ def test_a_second_signal_does_not_interrupt_the_end(ros_environment):
     with node(ros_environment) as process:
         wait_for(process, 'works')
         process.send_signal(signal.SIGINT)
-        wait_for(process, 'closing')
+        wait_for(process, 'valid')
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         assert said_at_its_end(process) == ['closed']
@@ -99,7 +103,7 @@ def test_a_signal_interrupts_the_start(ros_environment):
     with node(ros_environment, start="say('starts'); time.sleep(60)") as process:
         wait_for(process, 'starts')
         process.send_signal(signal.SIGTERM)
-        assert said_at_its_end(process) == ['closing', 'closed']
+        assert said_at_its_end(process) == ['closing', 'valid', 'closed']
         assert process.returncode == 3
 
 
@@ -118,5 +122,5 @@ def test_what_a_callback_raises_ends_the_process_with_its_traceback(ros_environm
     with node(ros_environment, work="raise RuntimeError('a bug')") as process:
         words, errors = process.communicate(timeout=15.0)
         assert 'RuntimeError: a bug' in errors
-        assert words.split() == ['closing', 'closed']
+        assert words.split() == ['closing', 'valid', 'closed']
         assert process.returncode == 1
